@@ -1,0 +1,3 @@
+"""Colourise black-and-white films from a few colour stills."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""Train, evaluate and ablate ColorAlignNet."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""ColorAlignNet composed: configuration, presets, checkpoints and shipped weights."""
+
+__all__: list[str] = []
