@@ -1,3 +1,7 @@
 """Source-reference attention for colourising video from reference stills."""
 
-__all__: list[str] = []
+from ca_attention.adain import AdaptiveInstanceNorm
+from ca_attention.attention import SourceReferenceAttention
+from ca_attention.tokens import AttendedColor, ReferenceTokens
+
+__all__ = ["AdaptiveInstanceNorm", "AttendedColor", "ReferenceTokens", "SourceReferenceAttention"]

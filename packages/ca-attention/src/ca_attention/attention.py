@@ -1,0 +1,260 @@
+"""Source-reference attention: every token of a frame looks for its colour in all tokens of all references.
+
+Departures from a textbook cross-attention, and why:
+
+- Queries and keys have unit length and one learnt temperature per head, so a logit is a cosine similarity:
+  comparable between films, and a measure of confidence.
+- The value carries, besides its own channels, whatever the caller wants *copied* (the references' ab) and the
+  normalised key itself. The attended key times the query is the cosine similarity the attention expects,
+  `sum_i A_i cos(q, k_i)`. Unlike a log-sum-exp it does not grow with the number of tokens: repeating the
+  references leaves it alone, and a reference that nothing matches hardly moves it.
+- Query, key and value are padded with zeros to one width, a multiple of 8. Only then do the fused kernels
+  (flash on CPU and GPU, memory-efficient on GPU) take them, and no n x m matrix is ever held (N3).
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange, repeat
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from ca_attention.tokens import (
+    AttendedColor,
+    ReferenceTokens,
+    check_batch,
+    check_beside,
+    check_map,
+    gather_tokens,
+)
+
+INITIAL_TEMPERATURE = 10.0
+MAX_TEMPERATURE = 100.0
+WIDTH_MULTIPLE = 8
+NORM_EPS = 1e-6
+
+
+def normalize_tokens(x: Float[Tensor, "*any d"]) -> Float[Tensor, "*any d"]:
+    """Bring the last axis to unit length, `x / sqrt(|x|^2 + eps)`, in float32 or better.
+
+    The epsilon stands under the root, so that the gradient stays bounded where a black frame has no feature.
+
+    Example:
+        >>> normalize_tokens(torch.tensor([3.0, 4.0]))
+        tensor([0.6000, 0.8000])
+    """
+    x = x.to(torch.promote_types(x.dtype, torch.float32))
+    return x * torch.rsqrt(x.square().sum(dim=-1, keepdim=True) + NORM_EPS)
+
+
+def padded_width(channels: int) -> int:
+    """Round up to the width the fused kernels take.
+
+    Example:
+        >>> padded_width(34)
+        40
+    """
+    return math.ceil(channels / WIDTH_MULTIPLE) * WIDTH_MULTIPLE
+
+
+class SourceReferenceAttention(nn.Module):
+    """Attend from a grey frame to the colour references (Eq. 1 as read in N2).
+
+    `out = source + gamma * norm(A v(references))`, `A = softmax(temperature * cos(q, k))` over all tokens of
+    all references; gamma is one learnt scalar that starts at 0.
+
+    Args:
+        channels: channels of the source features and of the result.
+        reference_channels: channels of the reference features (None: `channels`).
+        query_channels: channels of the maps that are compared, if those are not the source and reference
+            features themselves; `encode` then needs `keys` and `forward` needs `query`, of one feature space,
+            and both projections start equal, so that equal features match from the first step.
+        heads: number of heads.
+        head_channels: channels per head (None: `channels // heads`).
+
+    Raises:
+        ValueError: if a count is not positive or `channels` cannot be shared out over the heads.
+
+    Example:
+        >>> attention = SourceReferenceAttention(16, heads=2)
+        >>> references = [torch.rand(1, 16, 3, 5), torch.rand(1, 16, 7, 2)]
+        >>> ab = [torch.rand(1, 2, 3, 5), torch.rand(1, 2, 7, 2)]
+        >>> tokens = attention.encode(references, carried=ab)
+        >>> out = attention(torch.rand(1, 16, 4, 6), tokens)
+        >>> out.features.shape, out.confidence.shape, out.carried.shape
+        (torch.Size([1, 16, 4, 6]), torch.Size([1, 1, 4, 6]), torch.Size([1, 2, 2, 4, 6]))
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        reference_channels: int | None = None,
+        query_channels: int | None = None,
+        heads: int = 4,
+        head_channels: int | None = None,
+    ) -> None:
+        super().__init__()
+        if channels < 1 or heads < 1:
+            raise ValueError(
+                f"channels, heads: expected positive numbers, got {channels} and {heads}; give at least 1"
+            )
+        if head_channels is None and channels % heads:
+            raise ValueError(
+                f"channels: expected a multiple of heads={heads}, got {channels}; "
+                f"change either, or give head_channels"
+            )
+        self.channels = channels
+        self.reference_channels = reference_channels or channels
+        self.query_channels = query_channels
+        self.heads = heads
+        self.head_channels = head_channels or channels // heads
+        inner = heads * self.head_channels
+        self.to_query = nn.Linear(query_channels or channels, inner)
+        self.to_key = nn.Linear(query_channels or self.reference_channels, inner)
+        self.to_value = nn.Linear(self.reference_channels, inner)
+        self.to_out = nn.Linear(inner, channels)
+        self.norm = nn.LayerNorm(channels)
+        self.log_temperature = nn.Parameter(torch.full((heads,), math.log(INITIAL_TEMPERATURE)))
+        self.gamma = nn.Parameter(torch.zeros(()))
+        if query_channels is not None:
+            self.to_key.load_state_dict(self.to_query.state_dict())
+
+    def encode(
+        self,
+        references: Sequence[Float[Tensor, "b c _hi _wi"]],
+        *,
+        keys: Sequence[Float[Tensor, "b q _hi _wi"]] | None = None,
+        carried: Sequence[Float[Tensor, "b v _hi _wi"]] | None = None,
+    ) -> ReferenceTokens:
+        """Turn the references into one token set; needed once per shot.
+
+        Args:
+            references: features of each reference, `b reference_channels hi wi`; number and sizes are free.
+            keys: what is compared, `b query_channels hi wi` each; needed if and only if the module has
+                `query_channels`.
+            carried: what is copied as it is, `b v hi wi` each, any range (say the references' ab).
+
+        Returns:
+            Keys and values, both padded to one width.
+
+        Raises:
+            ValueError: if there is no reference or shapes do not belong together.
+        """
+        values = gather_tokens("references", references, self.reference_channels)
+        if (keys is None) != (self.query_channels is None):
+            raise ValueError(
+                f"keys: expected {'none' if self.query_channels is None else 'one map per reference'} for a "
+                f"module with query_channels={self.query_channels}, got "
+                f"{'none' if keys is None else len(keys)}; "
+                f"set query_channels at construction to compare separate maps"
+            )
+        compared = values
+        if keys is not None:
+            compared = gather_tokens("keys", keys, self.query_channels)
+            check_beside("keys", keys, references)
+        key = self._split_heads(self.to_key(compared))
+        unit_key = normalize_tokens(key).to(key.dtype)
+        parts = [self._split_heads(self.to_value(values)), unit_key]
+        carried_channels = 0
+        if carried is not None:
+            copies = gather_tokens("carried", carried)
+            check_beside("carried", carried, references)
+            carried_channels = copies.shape[-1]
+            parts.append(repeat(copies.to(key.dtype), "b m v -> b k m v", k=self.heads))
+        value = torch.cat(parts, dim=-1)
+        width = padded_width(value.shape[-1])
+        return ReferenceTokens(
+            keys=F.pad(unit_key, (0, width - self.head_channels)),
+            values=F.pad(value, (0, width - value.shape[-1])),
+            carried_channels=carried_channels,
+        )
+
+    def forward(
+        self,
+        source: Float[Tensor, "b c h w"],
+        tokens: ReferenceTokens,
+        *,
+        query: Float[Tensor, "b q h w"] | None = None,
+    ) -> AttendedColor:
+        """Bring the references' colour to the places of a frame.
+
+        Args:
+            source: features of the frame, `b channels h w`. A batch that is a multiple of the tokens' batch
+                means several frames of each clip, frames of one clip next to each other.
+            tokens: what `encode` made of the references.
+            query: what is compared, `b query_channels h w`; needed if and only if the module has
+                `query_channels`.
+
+        Returns:
+            Features, confidence in [0, 1], the copies and the similarity in [-1, 1] of each head.
+
+        Raises:
+            ValueError: if shapes do not belong together or the tokens are another module's.
+        """
+        compared = self._check(source, tokens, query)
+        _, _, h, w = source.shape
+        clips, _, _, width = tokens.keys.shape
+        layout = "(b t) c h w -> b (t h w) c"
+        projected = self._split_heads(self.to_query(rearrange(compared, layout, b=clips)))
+        unit_query = normalize_tokens(projected)
+        scaled = (unit_query * self.temperature[:, None, None]).to(projected.dtype)
+        attended = F.scaled_dot_product_attention(
+            F.pad(scaled, (0, width - self.head_channels)),
+            tokens.keys.to(projected.dtype),
+            tokens.values.to(projected.dtype),
+            scale=1.0,
+        )
+        d = self.head_channels
+        value, expected_key, copies, _ = attended.split(
+            [d, d, tokens.carried_channels, width - 2 * d - tokens.carried_channels], dim=-1
+        )
+        color = self.norm(self.to_out(rearrange(value, "b k n d -> b n (k d)")))
+        color = rearrange(color, "b (t h w) c -> (b t) c h w", h=h, w=w)
+        similarity = (expected_key.to(unit_query.dtype) * unit_query).sum(dim=-1)
+        similarity = rearrange(similarity, "b k (t h w) -> (b t) k h w", h=h, w=w)
+        carried = rearrange(copies, "b k (t h w) v -> (b t) k v h w", h=h, w=w)
+        return AttendedColor(
+            features=source + self.gamma * color,
+            confidence=similarity.amax(dim=1, keepdim=True).clamp(0.0, 1.0),
+            carried=carried if tokens.carried_channels else None,
+            similarity=similarity,
+        )
+
+    @property
+    def temperature(self) -> Float[Tensor, " k"]:
+        """The factor on the cosine similarity of each head, at most 100."""
+        return self.log_temperature.clamp(max=math.log(MAX_TEMPERATURE)).exp()
+
+    def _split_heads(self, x: Float[Tensor, "b n kd"]) -> Float[Tensor, "b k n d"]:
+        return rearrange(x, "b n (k d) -> b k n d", k=self.heads)
+
+    def _check(self, source: Tensor, tokens: ReferenceTokens, query: Tensor | None) -> Tensor:
+        check_map("source", source, self.channels)
+        check_batch(source, tokens)
+        width = padded_width(2 * self.head_channels + tokens.carried_channels)
+        expected = (self.heads, width)
+        got = (tokens.keys.shape[1], tokens.keys.shape[3])
+        if got != expected:
+            raise ValueError(
+                f"tokens: expected (heads, width) {expected}, got {got}; "
+                f"encode the references with this module"
+            )
+        if (query is None) != (self.query_channels is None):
+            raise ValueError(
+                f"query: expected {'none' if self.query_channels is None else 'a map'} for a module with "
+                f"query_channels={self.query_channels}, got "
+                f"{'none' if query is None else tuple(query.shape)}; "
+                f"set query_channels at construction to compare separate maps"
+            )
+        if query is None or self.query_channels is None:
+            return source
+        check_map("query", query, self.query_channels)
+        if (query.shape[0], *query.shape[2:]) != (source.shape[0], *source.shape[2:]):
+            raise ValueError(
+                f"query: expected batch, height and width of source {tuple(source.shape)}, got "
+                f"{tuple(query.shape)}; resize it to the source"
+            )
+        return query
