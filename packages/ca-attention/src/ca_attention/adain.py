@@ -23,8 +23,8 @@ class AdaptiveInstanceNorm(nn.Module):
     """Give the source the channel statistics of the references (ablation 4, in place of Eq. 1).
 
     `out = source + gamma * (std_r * (source - mean_s) / std_s + mean_r)`, with mean and std of
-    `v(references)` over all tokens of all references and of the source over its own pixels; gamma is one learnt
-    scalar that starts at 0.
+    `v(references)` over all tokens of all references and of the source over its own pixels; gamma is one
+    learnt scalar that starts at 0.
 
     Args:
         channels: channels of the source features and of the result.
