@@ -1,0 +1,194 @@
+"""Augmentation (N14 and geometry), every random choice drawn from a generator handed in."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+__all__ = [
+    "AugmentConfig",
+    "Window",
+    "add_lightness_noise",
+    "choose_window",
+    "draw_uniform",
+    "turn_color",
+    "weaken_color",
+]
+
+Window = tuple[int, int, int, int]
+"""Top, left, height and width in pixels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """What is varied in training, and how much. Zero and (1, 1) switch a field off.
+
+    Args:
+        flip: probability of mirroring clip and references left to right.
+        reverse: probability of running the clip backwards.
+        crop_scale: range of the crop's side, in units of `crop_size`; the crop is resized to `crop_size`.
+        turn_degrees: the ab plane of clip and references is turned by up to this angle either way, in
+            [0, 180].
+        color_scale: range of the factor on ab of clip and references.
+        noise: greatest standard deviation of the noise on the input lightness, in network units (N14).
+        weaken: probability that a reference's colours are weakened (N14).
+        weaken_scale: range of the factor on ab of a weakened reference.
+
+    Raises:
+        ValueError: if a field is out of range.
+
+    Example:
+        >>> AugmentConfig(noise=0.0).flip
+        0.5
+    """
+
+    flip: float = 0.5
+    reverse: float = 0.5
+    crop_scale: tuple[float, float] = (1.0, 1.0)
+    turn_degrees: float = 20.0
+    color_scale: tuple[float, float] = (0.8, 1.2)
+    noise: float = 0.02
+    weaken: float = 0.2
+    weaken_scale: tuple[float, float] = (0.4, 1.0)
+
+    def __post_init__(self) -> None:
+        for name in ("flip", "reverse", "weaken"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name} must be a probability in [0, 1], got {getattr(self, name)}")
+        if not 0.0 <= self.turn_degrees <= 180.0:
+            raise ValueError(f"turn_degrees must lie in [0, 180], got {self.turn_degrees}")
+        if not 0.0 <= self.noise < math.inf:
+            raise ValueError(f"noise must be a finite standard deviation >= 0, got {self.noise}")
+        for name, least in (("crop_scale", 1e-3), ("color_scale", 0.0), ("weaken_scale", 0.0)):
+            value = getattr(self, name)
+            if len(value) != 2 or not least <= value[0] <= value[1] < math.inf:
+                raise ValueError(f"{name} must be (low, high) with {least} <= low <= high, got {value}")
+
+
+def add_lightness_noise(
+    lightness: Float[Tensor, "t 1 h w"], noise: float, generator: torch.Generator
+) -> Float[Tensor, "t 1 h w"]:
+    """Add Gaussian noise to the input lightness (N14), its strength drawn once per clip.
+
+    Args:
+        lightness: `t 1 h w` in [-1, 1].
+        noise: greatest standard deviation; the clip's own is uniform in [0, noise].
+        generator: source of chance.
+
+    Returns:
+        `t 1 h w` in [-1, 1].
+
+    Example:
+        >>> add_lightness_noise(torch.zeros(2, 1, 3, 5), 0.0, torch.Generator()).abs().max().item()
+        0.0
+    """
+    strength = draw_uniform((0.0, noise), generator)
+    grain = torch.randn(lightness.shape, generator=generator, dtype=lightness.dtype)
+    return torch.add(lightness, grain, alpha=strength).clamp_(-1.0, 1.0)
+
+
+def weaken_color(
+    references: Float[Tensor, "m 3 h w"],
+    probability: float,
+    scale: tuple[float, float],
+    generator: torch.Generator,
+) -> Float[Tensor, "m 3 h w"]:
+    """Scale the colours of some references toward grey (N14), each by its own factor.
+
+    Args:
+        references: `m 3 h w` normalised Lab.
+        probability: chance of each reference to be weakened.
+        scale: range of the factor on ab.
+        generator: source of chance.
+
+    Returns:
+        `m 3 h w`, lightness unchanged.
+
+    Example:
+        >>> weaken_color(torch.ones(1, 3, 1, 1), 1.0, (0.5, 0.5), torch.Generator()).flatten().tolist()
+        [1.0, 0.5, 0.5]
+    """
+    count = references.shape[0]
+    chosen = torch.rand(count, generator=generator) < probability
+    drawn = scale[0] + (scale[1] - scale[0]) * torch.rand(count, generator=generator)
+    factor = torch.ones(count, 3, 1, 1, dtype=references.dtype)
+    factor[:, 1:] = torch.where(chosen, drawn, torch.ones_like(drawn)).view(-1, 1, 1, 1).to(factor.dtype)
+    return references * factor
+
+
+def turn_color(
+    ab: Float[Tensor, "*batch 2 h w"], degrees: float, scale: float
+) -> Float[Tensor, "*batch 2 h w"]:
+    """Turn the ab plane about grey and scale it: another, equally plausible colouring of the same picture.
+
+    Args:
+        ab: `... 2 h w`, ab/110.
+        degrees: angle from a toward b.
+        scale: factor on chroma.
+
+    Returns:
+        `... 2 h w`, clipped to [-1, 1], the range the network can answer in.
+
+    Example:
+        >>> turned = turn_color(torch.tensor([0.5, 0.0]).view(2, 1, 1), 90.0, 1.0)
+        >>> turned.flatten().round(decimals=3).abs().tolist()
+        [0.0, 0.5]
+    """
+    cos, sin = math.cos(math.radians(degrees)) * scale, math.sin(math.radians(degrees)) * scale
+    a, b = ab.unbind(-3)
+    return torch.stack((cos * a - sin * b, sin * a + cos * b), dim=-3).clamp_(-1.0, 1.0)
+
+
+def choose_window(
+    size: tuple[int, int], crop_size: tuple[int, int], scale: tuple[float, float], generator: torch.Generator
+) -> Window:
+    """Choose a random window of the crop's shape, its side `scale` times the crop's (at most the frame's).
+
+    Args:
+        size: height and width of the frame.
+        crop_size: height and width of the crop.
+        scale: range of the factor.
+        generator: source of chance.
+
+    Returns:
+        Top, left, height and width.
+
+    Raises:
+        ValueError: if the frame is smaller than the crop.
+
+    Example:
+        >>> choose_window((8, 6), (8, 6), (1.0, 1.0), torch.Generator())
+        (0, 0, 8, 6)
+    """
+    if size[0] < crop_size[0] or size[1] < crop_size[1]:
+        raise ValueError(
+            f"crop_size must fit in the frame, got {tuple(crop_size)} (h, w) in {tuple(size)}; lower it"
+        )
+    factor = min(draw_uniform(scale, generator), size[0] / crop_size[0], size[1] / crop_size[1])
+    height, width = max(1, int(crop_size[0] * factor)), max(1, int(crop_size[1] * factor))
+    top = int(torch.randint(size[0] - height + 1, (1,), generator=generator))
+    left = int(torch.randint(size[1] - width + 1, (1,), generator=generator))
+    return top, left, height, width
+
+
+def draw_uniform(bounds: tuple[float, float], generator: torch.Generator) -> float:
+    """One uniform draw.
+
+    Args:
+        bounds: low and high.
+        generator: source of chance.
+
+    Returns:
+        A number in [low, high).
+
+    Example:
+        >>> draw_uniform((2.0, 2.0), torch.Generator())
+        2.0
+    """
+    return bounds[0] + (bounds[1] - bounds[0]) * float(
+        torch.rand(1, generator=generator, dtype=torch.float64)
+    )
