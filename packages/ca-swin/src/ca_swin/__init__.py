@@ -1,3 +1,18 @@
 """Recurrent Swin reconstruction: soft-mask fusion, window attention blocks, decoders."""
 
-__all__: list[str] = []
+from ca_swin.decoder import ColorDecoder
+from ca_swin.encoder import StateEncoder
+from ca_swin.fusion import SoftMaskFusion
+from ca_swin.recurrent import RecurrentReconstruction, RecurrentState
+from ca_swin.swin import SwinReconstruction
+from ca_swin.unet import UNetReconstruction
+
+__all__ = [
+    "ColorDecoder",
+    "RecurrentReconstruction",
+    "RecurrentState",
+    "SoftMaskFusion",
+    "StateEncoder",
+    "SwinReconstruction",
+    "UNetReconstruction",
+]
