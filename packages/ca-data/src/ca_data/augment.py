@@ -88,7 +88,7 @@ def add_lightness_noise(
     """
     strength = draw_uniform((0.0, noise), generator)
     grain = torch.randn(lightness.shape, generator=generator, dtype=lightness.dtype)
-    return torch.add(lightness, grain, alpha=strength).clamp_(-1.0, 1.0)
+    return (lightness + grain * strength).clamp_(-1.0, 1.0)
 
 
 def weaken_color(

@@ -38,6 +38,8 @@ _WHITE = (0.95047, 1.0, 1.08883)
 _EPSILON = (6.0 / 29.0) ** 3
 _SLOPE = (29.0 / 6.0) ** 2 / 3.0
 _SHIFT = 16.0 / 116.0
+# PyTorch hands fewer elements than 32768 to one thread only.
+_PIECE = 32_000
 
 
 def rgb_to_lab(
@@ -222,8 +224,7 @@ def _at_least_float32(pixels: Tensor) -> Tensor:
 def _mix(channels: Tensor, rows: list[list[float]]) -> Tensor:
     """Apply a 3 x 3 matrix over the channels as weighted sums (see the module's first lines for why)."""
     first, second, third = channels.unbind(-3)
-    mixed = [torch.add(torch.add(first * row[0], second, alpha=row[1]), third, alpha=row[2]) for row in rows]
-    return torch.stack(mixed, dim=-3)
+    return torch.stack([first * row[0] + second * row[1] + third * row[2] for row in rows], dim=-3)
 
 
 @lru_cache(maxsize=1)
@@ -240,19 +241,35 @@ def _linear_table(device: torch.device) -> Tensor:
     return _decode_srgb(levels).float().to(device)
 
 
+def _power(base: Tensor, exponent: float) -> Tensor:
+    """A power whose last bit does not depend on the number of threads.
+
+    PyTorch computes the ends of each thread's share with another routine than the rest. Pieces too small
+    to be shared among threads always end at the same places, so that training samples are equal bit for
+    bit for any number of workers. Where a gradient is wanted, the plain operator serves.
+    """
+    if base.requires_grad or base.device.type != "cpu":
+        return base**exponent
+    flat = base.contiguous().view(-1)
+    result = torch.empty_like(flat)
+    for piece, out in zip(flat.split(_PIECE), result.split(_PIECE), strict=True):
+        torch.pow(piece, exponent, out=out)
+    return result.view(base.shape)
+
+
 def _decode_srgb(encoded: Tensor) -> Tensor:
     """sRGB to linear light. The clamp keeps the power's gradient finite where the power is not used."""
-    curve = ((encoded.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4
+    curve = _power((encoded.clamp(min=0.04045) + 0.055) / 1.055, 2.4)
     return torch.where(encoded > 0.04045, curve, encoded / 12.92)
 
 
 def _encode_srgb(linear: Tensor) -> Tensor:
-    curve = 1.055 * linear.clamp(min=0.0031308) ** (1.0 / 2.4) - 0.055
+    curve = 1.055 * _power(linear.clamp(min=0.0031308), 1.0 / 2.4) - 0.055
     return torch.where(linear > 0.0031308, curve, linear * 12.92)
 
 
 def _compress(xyz: Tensor) -> Tensor:
-    root = xyz.clamp(min=_EPSILON) ** (1.0 / 3.0)
+    root = _power(xyz.clamp(min=_EPSILON), 1.0 / 3.0)
     return torch.where(xyz > _EPSILON, root, xyz * _SLOPE + _SHIFT)
 
 

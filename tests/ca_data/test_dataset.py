@@ -1,0 +1,262 @@
+"""Samples: what they hold, that they repeat, and what augmentation and reference choice do."""
+
+import pickle
+
+import pytest
+import torch
+from ca_data import (
+    AugmentConfig,
+    ClipCache,
+    ClipDataset,
+    FrameFolder,
+    ReferenceConfig,
+    SyntheticDataset,
+    add_lightness_noise,
+    choose_references,
+    choose_start,
+    choose_window,
+    network_to_rgb,
+    rgb_to_network,
+    sample_generator,
+    to_uint8,
+    turn_color,
+    weaken_color,
+    write_frames,
+)
+from torch.utils.data import DataLoader
+
+NONE = {
+    "flip": 0.0,
+    "reverse": 0.0,
+    "turn_degrees": 0.0,
+    "color_scale": (1.0, 1.0),
+    "noise": 0.0,
+    "weaken": 0.0,
+}
+
+
+class CountedClip:
+    """A clip whose frame i is filled with 10 + i, counting how often it is decoded."""
+
+    def __init__(self, frames: int, size: tuple[int, int] = (11, 13), name: str = "counted") -> None:
+        self.frames, self.size, self.name, self.reads = frames, size, name, 0
+        self.signature = f"{name} {frames} {size}"
+
+    def __len__(self) -> int:
+        return self.frames
+
+    def read(self, indices=None):
+        self.reads += 1
+        numbers = torch.arange(self.frames) if indices is None else torch.tensor(list(indices))
+        return (numbers + 10).to(torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, *self.size).contiguous()
+
+
+def levels(lightness: torch.Tensor) -> list[int]:
+    """The frame numbers of a CountedClip, from the lightness of its frames."""
+    rgb = to_uint8(network_to_rgb(lightness, torch.zeros_like(lightness).repeat(1, 2, 1, 1)))
+    return (rgb[:, 0, 0, 0].int() - 10).tolist()
+
+
+def test_sample_without_augmentation_holds_the_very_frames():
+    data = ClipDataset([CountedClip(29)], 5, references=ReferenceConfig(count=3))
+    for epoch in range(20):
+        sample = data.sample(0, epoch)
+        assert sample["lightness"].shape == (5, 1, 11, 13)
+        assert sample["ab"].shape == (5, 2, 11, 13)
+        assert sample["references"].shape == (3, 3, 11, 13)
+        assert sample["clip"] == "counted"
+        assert levels(sample["lightness"]) == list(range(sample["start"], sample["start"] + 5))
+        assert levels(sample["references"][:, :1]) == sample["reference_frames"].tolist()
+        assert not set(sample["reference_frames"].tolist()) & set(levels(sample["lightness"]))
+
+
+def test_color_of_the_sample_is_the_color_of_the_clip(tmp_path):
+    true = torch.randint(
+        0, 256, (3, 3, 17, 19), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
+    )
+    data = ClipDataset([FrameFolder(write_frames(true, tmp_path))], 2)
+    sample = data[0]
+    assert torch.equal(to_uint8(network_to_rgb(sample["lightness"], sample["ab"])), true[1:])
+    lightness, ab = rgb_to_network(true[:1])
+    torch.testing.assert_close(sample["references"], torch.cat((lightness, ab), dim=1))
+
+
+def test_backwards_clip_counts_down_and_its_reference_comes_before_it():
+    config = AugmentConfig(**{**NONE, "reverse": 1.0})
+    data = ClipDataset([CountedClip(29)], 5, augment=config, references=ReferenceConfig(elsewhere=0.0))
+    for epoch in range(20):
+        sample = data.sample(0, epoch)
+        start = sample["start"]
+        assert levels(sample["lightness"]) == [start - i for i in range(5)]
+        assert int(sample["reference_frames"]) > start
+
+
+def test_flip_mirrors_clip_and_references_alike():
+    plain = SyntheticDataset(1, frames=7, size=(32, 48), clip_length=3, augment=AugmentConfig(**NONE))
+    flipped = SyntheticDataset(
+        1, frames=7, size=(32, 48), clip_length=3, augment=AugmentConfig(**{**NONE, "flip": 1.0})
+    )
+    for name in ("lightness", "ab", "references"):
+        assert torch.equal(plain[0][name].flip(-1), flipped[0][name])
+
+
+def test_crop_is_shared_by_clip_and_references():
+    ramp = torch.arange(31 * 37).view(31, 37).remainder(251).to(torch.uint8).expand(9, 3, 31, 37).contiguous()
+
+    class Still(CountedClip):
+        def read(self, indices=None):
+            return ramp[: len(list(indices))] if indices is not None else ramp
+
+    sample = ClipDataset([Still(9)], 3, (11, 13))[0]
+    assert sample["lightness"].shape == (3, 1, 11, 13)
+    torch.testing.assert_close(sample["references"][0, :1], sample["lightness"][0])
+    scaled = ClipDataset([Still(9)], 3, (11, 13), augment=AugmentConfig(**NONE, crop_scale=(2.0, 2.0)))[0]
+    assert scaled["ab"].shape == (3, 2, 11, 13)
+
+
+def test_samples_depend_on_seed_epoch_and_index_only():
+    def build(seed: int = 3) -> SyntheticDataset:
+        return SyntheticDataset(4, frames=8, size=(32, 48), clip_length=2, augment=AugmentConfig(), seed=seed)
+
+    data, again = build(), build()
+    again.set_epoch(7)
+    _ = again[2], again[0]
+    again.set_epoch(0)
+    for name in ("lightness", "ab", "references", "reference_frames"):
+        assert torch.equal(data[1][name], again[1][name])
+    assert not torch.equal(data.sample(1, 0)["lightness"], data.sample(1, 1)["lightness"])
+    assert not torch.equal(data[1]["lightness"], build(4)[1]["lightness"])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_any_number_of_workers_gives_the_same_epochs(workers):
+    data = SyntheticDataset(5, frames=6, size=(32, 48), clip_length=2, augment=AugmentConfig())
+    data.preload()
+    loader = DataLoader(data, batch_size=2, num_workers=workers, persistent_workers=workers > 0)
+    for epoch in (4, 9):
+        data.set_epoch(epoch)
+        for batch, indices in zip(loader, ((0, 1), (2, 3), (4,)), strict=True):
+            expected = torch.stack([data.sample(index, epoch)["ab"] for index in indices])
+            assert torch.equal(batch["ab"], expected)
+
+
+def test_memory_cache_decodes_once_and_preload_decodes_all():
+    clips = [CountedClip(9), CountedClip(9)]
+    data = ClipDataset(clips, 2)
+    data[0], data[0]
+    assert [clip.reads for clip in clips] == [1, 0]
+    data.preload()
+    assert [clip.reads for clip in clips] == [1, 1]
+    bare = ClipDataset([CountedClip(9)], 2, cache="none")
+    bare[0], bare[0]
+    assert bare.clips[0].reads == 2
+
+
+def test_mapped_cache_is_shared_between_runs_and_noticed_when_stale(tmp_path):
+    first = ClipCache([CountedClip(9)], tmp_path / "cache")
+    assert first.read(0, [8, 0])[:, 0, 0, 0].tolist() == [18, 10]
+    second = ClipCache([CountedClip(9)], tmp_path / "cache")
+    assert torch.equal(second.read(0, [3]), first.read(0, [3]))
+    assert second.clips[0].reads == 0
+    copy = pickle.loads(pickle.dumps(second))
+    assert copy.read(0, [3])[0, 0, 0, 0] == 13
+    assert len(pickle.dumps(second)) < 2000
+    longer = ClipCache([CountedClip(10)], tmp_path / "cache")
+    assert longer.read(0, [9])[0, 0, 0, 0] == 19
+    assert sorted(file.suffix for file in (tmp_path / "cache").iterdir()) == [".npy", ".npy"]
+
+
+def test_cache_resizes_once():
+    store = ClipCache([CountedClip(3)], "memory", size=(5, 7))
+    assert store.read(0, [1]).shape == (1, 3, 5, 7)
+    assert ClipCache([CountedClip(3)], "none", size=(5, 7)).read(0, [1]).unique().tolist() == [11]
+
+
+def test_reference_ages_follow_the_exponential():
+    config = ReferenceConfig(mean_age=6.0, elsewhere=0.0, max_age=40)
+    generator = sample_generator(0)
+    ages = torch.tensor(
+        [100 - choose_references(120, 100, 5, config, generator)[0] for _ in range(4000)]
+    ).double()
+    assert ages.min() == 1
+    assert ages.max() <= 40
+    # A discrete exponential on 1, 2, ... has mean 1 / (1 - exp(-1/6)) = 6.51; the cut at 40 takes 0.05 of it.
+    assert ages.mean().item() == pytest.approx(6.46, abs=0.3)
+
+
+def test_references_lie_before_or_elsewhere_and_differ():
+    generator = sample_generator(1)
+    config = ReferenceConfig(count=4, elsewhere=0.5)
+    seen = set()
+    for _ in range(300):
+        chosen = choose_references(23, 7, 5, config, generator)
+        assert len(set(chosen)) == 4
+        seen.update(chosen)
+    assert seen == set(range(7)) | set(range(12, 23))
+    assert choose_references(5, 0, 5, ReferenceConfig(), generator) == [0]
+    assert choose_references(5, 0, 5, ReferenceConfig(count=2), generator) == [0, 0]
+    assert choose_start(7, 6, generator) == 1
+
+
+def test_noise_has_the_strength_asked_for_and_stays_in_range():
+    grey = torch.zeros(40, 1, 31, 37)
+    noisy = [add_lightness_noise(grey, 0.1, sample_generator(i)).std().item() for i in range(40)]
+    assert max(noisy) < 0.11
+    assert sum(noisy) / 40 == pytest.approx(0.05, abs=0.012)
+    assert add_lightness_noise(torch.ones(2, 1, 5, 7), 1.0, sample_generator(0)).max() <= 1.0
+
+
+def test_weakened_references_keep_lightness_and_hue():
+    references = torch.rand(50, 3, 2, 3, generator=sample_generator(0))
+    weak = weaken_color(references, 0.5, (0.2, 0.6), sample_generator(1))
+    assert torch.equal(weak[:, 0], references[:, 0])
+    factor = (weak[:, 1:] / references[:, 1:]).flatten(1)
+    torch.testing.assert_close(factor, factor[:, :1].expand_as(factor))
+    changed = factor[:, 0] < 0.999
+    assert 10 < changed.sum() < 40
+    assert factor[changed].min() >= 0.2
+    assert factor[changed].max() <= 0.6
+
+
+def test_turning_color_is_a_rotation():
+    ab = torch.rand(2, 2, 3, 5, generator=sample_generator(0)) * 0.5
+    torch.testing.assert_close(turn_color(turn_color(ab, 37.0, 1.0), -37.0, 1.0), ab)
+    torch.testing.assert_close(turn_color(ab, 113.0, 0.5).norm(dim=1), ab.norm(dim=1) * 0.5)
+    assert turn_color(torch.ones(2, 1, 1), 0.0, 3.0).max() == 1.0
+
+
+def test_window_stays_inside_and_keeps_the_shape():
+    generator = sample_generator(0)
+    for _ in range(200):
+        top, left, height, width = choose_window((31, 53), (11, 17), (1.0, 9.0), generator)
+        assert 0 <= top <= 31 - height
+        assert 0 <= left <= 53 - width
+        assert height / width == pytest.approx(11 / 17, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: ClipDataset([]), "at least one clip"),
+        (lambda: ClipDataset([CountedClip(4)], 5), r"counted \(4\)"),
+        (lambda: ClipDataset([CountedClip(9)], 0), "clip_length must be >= 1"),
+        (lambda: ClipDataset([CountedClip(9)], 2, (99, 5))[0], r"\(99, 5\)"),
+        (lambda: ClipDataset([CountedClip(9)], cache="disk"), "'disk'"),
+        (lambda: ClipDataset([CountedClip(9)]).set_epoch(-1), "got -1"),
+        (lambda: AugmentConfig(flip=1.5), "flip must be a probability"),
+        (lambda: AugmentConfig(color_scale=(2.0, 1.0)), "color_scale must be"),
+        (lambda: AugmentConfig(noise=-1.0), "noise must be"),
+        (lambda: AugmentConfig(turn_degrees=200.0), "turn_degrees"),
+        (lambda: ReferenceConfig(count=0), "count >= 1"),
+        (lambda: choose_references(5, 3, 3, ReferenceConfig(), sample_generator(0)), r"3\.\.5 must lie"),
+        (lambda: sample_generator(-1), "must be >= 0"),
+    ],
+)
+def test_errors(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
+
+
+def test_index_error_ends_iteration():
+    with pytest.raises(IndexError, match="clip 3"):
+        _ = SyntheticDataset(3, frames=6, size=(16, 16))[3]
