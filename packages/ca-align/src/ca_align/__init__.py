@@ -1,3 +1,18 @@
 """Pyramid deformable alignment of video features, without a CUDA extension to build."""
 
-__all__: list[str] = []
+from ca_align.align import DeformAlign
+from ca_align.deform import DeformConv2d, deform_conv2d
+from ca_align.flex import FlexAlign
+from ca_align.flow import FlowPyramid, local_correlation, refine_flow, resize_flow, warp
+
+__all__ = [
+    "DeformAlign",
+    "DeformConv2d",
+    "FlexAlign",
+    "FlowPyramid",
+    "deform_conv2d",
+    "local_correlation",
+    "refine_flow",
+    "resize_flow",
+    "warp",
+]
