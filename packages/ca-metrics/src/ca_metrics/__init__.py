@@ -1,3 +1,37 @@
 """PSNR, SSIM, LPIPS, CDC, warping error and colorfulness of video, held against their references."""
 
-__all__: list[str] = []
+from ca_metrics.accumulate import ClipMean
+from ca_metrics.color import Colorfulness, colorfulness
+from ca_metrics.distribution import CDC, cdc
+from ca_metrics.frames import quantize
+from ca_metrics.perceptual import LPIPS, LPIPSUnavailable, load_lpips, lpips
+from ca_metrics.pixel import PSNR, psnr
+from ca_metrics.structural import SSIM, ssim
+from ca_metrics.temporal import WarpingError, visibility_mask, warping_error
+from ca_metrics.video import METRICS, ClipScorer, ClipScores, evaluate_clip, mean_scores, score_clip
+
+__all__ = [
+    "CDC",
+    "LPIPS",
+    "METRICS",
+    "PSNR",
+    "SSIM",
+    "ClipMean",
+    "ClipScorer",
+    "ClipScores",
+    "Colorfulness",
+    "LPIPSUnavailable",
+    "WarpingError",
+    "cdc",
+    "colorfulness",
+    "evaluate_clip",
+    "load_lpips",
+    "lpips",
+    "mean_scores",
+    "psnr",
+    "quantize",
+    "score_clip",
+    "ssim",
+    "visibility_mask",
+    "warping_error",
+]
