@@ -11,9 +11,9 @@ from ca_swin.shapes import check_map, check_positive, check_size, halved
 class ColorDecoder(nn.Module):
     """Bring features to full resolution, guided by the grey frame, and predict ab (N10).
 
-    Bilinear x2, joined with the encoder's features at H/2; bilinear x2, joined with the lightness itself, whose
-    edges the colour has to follow; tanh. A 1 x 1 convolution narrows the map *before* each enlargement: it
-    commutes with the interpolation and costs a quarter.
+    Bilinear x2, joined with the encoder's features at H/2; bilinear x2, joined with the lightness itself,
+    whose edges the colour has to follow; tanh. A 1 x 1 convolution narrows the map *before* each enlargement:
+    it commutes with the interpolation and costs a quarter.
 
     Args:
         channels: channels of the features.

@@ -14,8 +14,8 @@ REMEMBERED_SIZES = 8
 class SwinReconstruction(nn.Module):
     """Window attention blocks, shifted on every other block, beside a shortcut (Eq. 8, N10).
 
-    `out = x + conv(norm(blocks(x)))`. The paper gives neither depth, width, heads nor window; the defaults are
-    our choice. The closing 3 x 3 convolution is too: it smooths what windows do not share.
+    `out = x + conv(norm(blocks(x)))`. The paper gives neither depth, width, heads nor window; the defaults
+    are our choice. The closing 3 x 3 convolution is too: it smooths what windows do not share.
 
     Args:
         channels: channels of the map; a multiple of `heads`.

@@ -1,10 +1,10 @@
 """Window attention on maps of any height and width.
 
-timm's `SwinTransformerBlock` takes sizes that its windows do not divide, but rolls the map *before* it pads it
-and lets the padding be attended to: with 10 rows and windows of 8, row 0 then sees row 9. Here the map is padded
-first and one mask keeps apart what the roll brought together and what is padding, so that the result is that of
-windows cut off at the border. The attention itself (with the relative position bias B of Eq. 8) and the MLP are
-timm's.
+timm's `SwinTransformerBlock` takes sizes that its windows do not divide, but rolls the map *before* it pads
+it and lets the padding be attended to: with 10 rows and windows of 8, row 0 then sees row 9. Here the map is
+padded first and one mask keeps apart what the roll brought together and what is padding, so that the result
+is that of windows cut off at the border. The attention itself (with the relative position bias B of Eq. 8)
+and the MLP are timm's.
 """
 
 import math
