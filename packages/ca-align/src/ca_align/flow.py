@@ -53,7 +53,9 @@ def warp(
     position = (_pixel_grid(*flow.shape[-2:], flow) + flow).clamp(-_MAX_PIXELS, _MAX_PIXELS)
     size = torch.tensor([w, h], dtype=flow.dtype, device=flow.device).view(1, 2, 1, 1)
     grid = ((2 * position + 1) / size - 1).permute(0, 2, 3, 1)
-    sampled = F.grid_sample(moving.to(grid.dtype), grid, mode=mode, padding_mode="border", align_corners=False)
+    sampled = F.grid_sample(
+        moving.to(grid.dtype), grid, mode=mode, padding_mode="border", align_corners=False
+    )
     return sampled.to(moving.dtype)
 
 
@@ -82,7 +84,9 @@ def local_correlation(
         torch.Size([1, 25, 5, 7])
     """
     if target.shape != moving.shape or target.ndim != 4:
-        raise ValueError(f"moving: expected the target's shape {tuple(target.shape)}, got {tuple(moving.shape)}")
+        raise ValueError(
+            f"moving: expected the target's shape {tuple(target.shape)}, got {tuple(moving.shape)}"
+        )
     if radius < 0:
         raise ValueError(f"radius: expected 0 or more, got {radius}")
     b, c, h, w = target.shape
@@ -94,11 +98,58 @@ def local_correlation(
     return band.permute(0, 1, 4, 2, 3).reshape(b, side * side, h, w)
 
 
-def _central_difference(x: Float[Tensor, "b 1 h w"]) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
+def box_mean(x: Float[Tensor, "b c h w"], window: int) -> Float[Tensor, "b c h w"]:
+    """Mean over `window x window` pixels (odd), the border replicated.
+
+    The sum over a window is put together from sums over windows of 1, 2, 4, ... pixels: a handful of vectorised
+    additions per axis, where a pooling operator visits `window` pixels one by one.
+    """
+    radius = window // 2
+    padded = F.pad(x, (radius,) * 4, mode="replicate")
+    for axis in (-2, -1):
+        length = x.shape[axis]
+        piece, width, done = padded, 1, 0
+        total: Tensor | None = None
+        while done < window:
+            if window & width:
+                part = piece.narrow(axis, done, length)
+                total = part if total is None else total + part
+                done += width
+            if done < window:
+                extent = piece.shape[axis] - width
+                piece = piece.narrow(axis, 0, extent) + piece.narrow(axis, width, extent)
+                width *= 2
+        assert total is not None
+        padded = total
+    return padded / window**2
+
+
+def _median3(flow: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b 2 h w"]:
+    """Median over 3 x 3 pixels: single wrong vectors disappear, motion boundaries stay."""
+    h, w = flow.shape[-2:]
+    padded = F.pad(flow, (1, 1, 1, 1), mode="replicate")
+    shifted = [padded[..., y : y + h, x : x + w] for y in range(3) for x in range(3)]
+    low, mid, high = (
+        list(part) for part in zip(*(_sort3(*shifted[3 * i : 3 * i + 3]) for i in range(3)), strict=True)
+    )
+    # Median of nine from three sorted triples: max of minima, median of middles, min of maxima, then their median.
+    minima = torch.maximum(torch.maximum(low[0], low[1]), low[2])
+    maxima = torch.minimum(torch.minimum(high[0], high[1]), high[2])
+    return _sort3(minima, _sort3(mid[0], mid[1], mid[2])[1], maxima)[1]
+
+
+def _sort3(a: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    small, large = torch.minimum(a, b), torch.maximum(a, b)
+    middle, large = torch.minimum(large, c), torch.maximum(large, c)
+    return torch.minimum(small, middle), torch.maximum(small, middle), large
+
+
+def _gradient(x: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 2 h w"]:
+    """Central differences (d/dx, d/dy), the border replicated."""
     padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
-    dx = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
-    dy = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
-    return dx, dy
+    dx = padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]
+    dy = padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]
+    return torch.cat([dx, dy], dim=1) / 2
 
 
 def refine_flow(
@@ -109,97 +160,96 @@ def refine_flow(
     iterations: int = 2,
     window: int = 7,
     damping: float = 1e-3,
-    max_step: float = 1.0,
+    tolerance: float = 0.15,
 ) -> Float[Tensor, "b 2 h w"]:
-    """Sharpen a flow by iterative Lucas-Kanade steps on the lightness itself; nothing is learnt.
+    """Sharpen a flow by robust iterative Lucas-Kanade steps on the lightness itself; nothing is learnt.
 
-    Each step solves, in a `window x window` neighbourhood, `min_d sum (target - moving(p + flow) - grad . d)^2 +
-    damping |d|^2` for the increment `d` (Lucas and Kanade 1981; the iterative form of Bouguet 2001), bounded to
-    `max_step` pixels.
+    With the residual `r = target - moving(p + flow)` and the mean gradient `g` of both frames, each step solves
+    `min_d sum_window rho(r) (r - g . d)^2 + damping |d|^2`, `rho = 1 / (1 + (r / tolerance)^2)` (Lucas and Kanade
+    1981; the mean gradient is efficient second-order minimisation, Benhimane and Malis 2004). A pixel keeps the
+    step (at most one pixel long in x and y) only where it does not raise the squared residual of its window: without
+    that test occluded places run away. Measured on eight training clips of film: -2.3 dB against DIS flow without
+    the robust weight and the test, +0.1 dB with both.
 
     Args:
         flow: initial flow, pixels.
         target, moving: lightness in network units.
-        iterations: steps. window: odd side of the neighbourhood, pixels. damping: of the normal equations, in
-            squared lightness units. max_step: bound of a step, pixels.
+        iterations: number of steps.
+        window: odd side of the neighbourhood, pixels.
+        damping: of the normal equations, squared lightness units.
+        tolerance: residual at which a pixel counts half, lightness units.
+
+    Returns:
+        The refined flow, pixels.
+
+    Raises:
+        ValueError: if the window is even or the frames differ in shape.
     """
+    if window < 1 or window % 2 == 0:
+        raise ValueError(f"window: expected a positive odd number of pixels, got {window}")
+    if target.shape != moving.shape or target.shape[1] != 1:
+        raise ValueError(
+            f"target, moving: expected lightness of one shape (b, 1, h, w), got {tuple(target.shape)} and "
+            f"{tuple(moving.shape)}"
+        )
+    gradient = _gradient(target)
+    warped = warp(moving, flow)
+    residual = target - warped
+    cost = box_mean(residual.square(), window)
     for _ in range(iterations):
-        warped = warp(moving, flow)
-        error = target - warped
-        # The mean of both gradients doubles the basin of convergence (efficient second-order minimisation).
-        dx, dy = ((p + q) / 2 for p, q in zip(_central_difference(warped), _central_difference(target), strict=True))
-        sums = torch.cat([dx * dx, dx * dy, dy * dy, dx * error, dy * error], dim=1)
-        for axis in ((window, 1), (1, window)):
-            sums = F.avg_pool2d(sums, axis, stride=1, padding=(axis[0] // 2, axis[1] // 2), count_include_pad=False)
-        xx, xy, yy, xe, ye = sums.split(1, dim=1)
+        g = (gradient + _gradient(warped)) / 2
+        gx, gy = g[:, :1], g[:, 1:]
+        weighted = g / (1 + (residual / tolerance).square())
+        products = torch.cat([weighted * gx, weighted[:, 1:] * gy, weighted * residual], dim=1)
+        xx, xy, yy, xr, yr = box_mean(products, window).split(1, dim=1)
         xx, yy = xx + damping, yy + damping
-        step = torch.cat([yy * xe - xy * ye, xx * ye - xy * xe], dim=1) / (xx * yy - xy * xy)
-        flow = flow + step.clamp(-max_step, max_step)
+        step = torch.cat([yy * xr - xy * yr, xx * yr - xy * xr], dim=1) / (xx * yy - xy * xy)
+        proposed = flow + step.clamp(-1.0, 1.0)
+        proposed_warped = warp(moving, proposed)
+        proposed_residual = target - proposed_warped
+        proposed_cost = box_mean(proposed_residual.square(), window)
+        better = proposed_cost <= cost * 1.02 + 1e-7
+        flow = torch.where(better, proposed, flow)
+        warped = torch.where(better, proposed_warped, warped)
+        residual = torch.where(better, proposed_residual, residual)
+        cost = torch.where(better, proposed_cost, cost)
     return flow
 
 
-class FlowPyramid(nn.Module):
-    """Coarse-to-fine flow from local correlation of two feature pyramids.
+def estimate_flow(
+    target: Float[Tensor, "b 1 h w"],
+    moving: Float[Tensor, "b 1 h w"],
+    *,
+    iterations: Sequence[int] = (3, 3, 3, 3, 3),
+    window: int = 7,
+) -> Float[Tensor, "b 2 h w"]:
+    """Flow from `target` to `moving` by `refine_flow` on a pyramid of lightness, with a median after each level.
 
-    At each level the flow of the level below is upsampled (values doubled), the moving features are warped by it,
-    and a small network reads the residual flow off the correlation within `radius` pixels (the scheme of PWC-Net,
-    Sun et al. 2018). Features are compared by cosine, so a level's scale does not matter.
+    A training-free estimate: as good as OpenCV's DIS flow (preset MEDIUM) for carrying colour from frame to frame,
+    on any device and batched.
 
     Args:
-        channels: feature channels of each level, coarsest first.
-        radius: search radius at every level, pixels of that level.
-        hidden: channels of the estimators.
-        matching: channels features are projected to before they are compared.
+        target, moving: lightness in network units.
+        iterations: steps of each level, coarsest first; each level has twice the size of the one before and the last
+            is the frame's own size. Levels smaller than the window are left out.
+        window: odd side of the neighbourhood, pixels.
+
+    Returns:
+        Flow in pixels of the frame.
+
+    Raises:
+        ValueError: as `refine_flow`.
+
+    Example:
+        >>> frame = torch.rand(1, 1, 32, 48)
+        >>> estimate_flow(frame, frame).abs().max().item() < 1e-3
+        True
     """
-
-    def __init__(self, channels: Sequence[int], *, radius: int = 4, hidden: int = 48, matching: int = 32) -> None:
-        super().__init__()
-        if not channels or radius < 1:
-            raise ValueError(f"FlowPyramid: expected channels of each level and radius >= 1, got {channels}, {radius}")
-        self.radius = radius
-        self.project = nn.ModuleList(nn.Conv2d(c, matching, 1) for c in channels)
-        inputs = (2 * radius + 1) ** 2 + matching + 2
-        self.estimate = nn.ModuleList(
-            nn.Sequential(
-                nn.Conv2d(inputs, hidden, 3, padding=1),
-                nn.GELU(),
-                nn.Conv2d(hidden, hidden, 3, padding=1),
-                nn.GELU(),
-                nn.Conv2d(hidden, 2, 3, padding=1),
-            )
-            for _ in channels
-        )
-        for estimator in self.estimate:
-            nn.init.normal_(estimator[-1].weight, std=1e-3)  # type: ignore[index, union-attr]
-            nn.init.zeros_(estimator[-1].bias)  # type: ignore[index, union-attr]
-
-    def forward(
-        self,
-        target: Sequence[Float[Tensor, "b _c _h _w"]],
-        moving: Sequence[Float[Tensor, "b _c _h _w"]],
-        initial: Float[Tensor, "b 2 h w"] | None = None,
-    ) -> list[Float[Tensor, "b 2 _h _w"]]:
-        """Flow of every level, coarsest first.
-
-        Args:
-            target, moving: feature pyramids, coarsest level first, each level twice the size of the one before.
-            initial: flow of the coarsest level to start from, pixels of that level; zero if absent.
-
-        Raises:
-            ValueError: if the pyramids have not one map for each level.
-        """
-        if len(target) != len(self.project) or len(moving) != len(self.project):
-            raise ValueError(
-                f"pyramids: expected {len(self.project)} levels each, got {len(target)} and {len(moving)}"
-            )
-        flow = initial
-        flows: list[Tensor] = []
-        for project, estimator, goal, source in zip(self.project, self.estimate, target, moving, strict=True):
-            size = (goal.shape[-2], goal.shape[-1])
-            flow = goal.new_zeros(goal.shape[0], 2, *size) if flow is None else resize_flow(flow, size)
-            goal, source = F.normalize(project(goal), dim=1), F.normalize(project(source), dim=1)
-            # Cosines lie in [-1, 1]; the mean over channels made them small, the factor brings them back.
-            cost = local_correlation(goal, warp(source, flow), self.radius) * goal.shape[1]
-            flow = flow + estimator(torch.cat([cost, goal, flow], dim=1))
-            flows.append(flow)
-        return flows
+    pyramid = [(target, moving)]
+    while len(pyramid) < len(iterations) and min(pyramid[-1][0].shape[-2:]) >= 2 * window:
+        pyramid.append(tuple(F.avg_pool2d(frame, 2, ceil_mode=True) for frame in pyramid[-1]))  # type: ignore[arg-type]
+    flow = torch.zeros_like(pyramid[-1][0]).repeat(1, 2, 1, 1)
+    for (goal, source), steps in zip(reversed(pyramid), iterations[-len(pyramid) :], strict=True):
+        flow = resize_flow(flow, (goal.shape[-2], goal.shape[-1]))
+        flow = _median3(refine_flow(flow, goal, source, iterations=steps, window=window))
+    return flow
