@@ -1,3 +1,18 @@
-"""Losses for colourisation: L1, VGG perceptual, patch-adversarial and their weighted total."""
+"""Losses for colorization: L1, VGG perceptual, patch-adversarial and their weighted total."""
 
-__all__: list[str] = []
+from ca_losses.adversarial import PatchDiscriminator, discriminator_loss, generator_loss
+from ca_losses.perceptual import LAYERS, PerceptualLoss, VGGUnavailable
+from ca_losses.pixel import l1_loss
+from ca_losses.total import ColorizationLoss, LossWeights
+
+__all__ = [
+    "LAYERS",
+    "ColorizationLoss",
+    "LossWeights",
+    "PatchDiscriminator",
+    "PerceptualLoss",
+    "VGGUnavailable",
+    "discriminator_loss",
+    "generator_loss",
+    "l1_loss",
+]
