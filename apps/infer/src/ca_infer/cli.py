@@ -1,0 +1,201 @@
+"""The command line.
+
+Exit codes: 0 done, 2 bad input (no output), 3 done but parts of the film did not decode, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from ca_infer.arguments import parse_size, spread_values
+from ca_infer.errors import EXIT_BAD_INPUT, EXIT_DONE, EXIT_INTERRUPTED, EXIT_PARTLY_DECODED, InferError
+
+__all__ = ["app", "main"]
+
+_DEMO_FOLDER = Path("runs/demo-colorize")
+
+app = typer.Typer(
+    help="Colourise black-and-white films from a few colour stills; without a command, a demonstration.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: without the program's name; those of the process when None.
+
+    Returns:
+        The exit code.
+    """
+    _quiet_libraries()
+    given = spread_values(sys.argv[1:] if arguments is None else arguments, "--refs")
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(given, prog_name="infer", standalone_mode=False)
+        return code if isinstance(code, int) else EXIT_DONE
+    except InferError as error:
+        return _fail(str(error))
+    except _USAGE_ERROR as error:
+        return _fail(f"{error.format_message()} (see --help)")
+    except (KeyboardInterrupt, typer.Abort):
+        print("interrupted; the same command continues where it stopped", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+# Typer's usage errors share a base that newer versions do not export by name.
+_USAGE_ERROR: Any = typer.BadParameter.__bases__[0]
+
+
+def _fail(line: str) -> int:
+    print(f"error: {' '.join(line.split())}", file=sys.stderr)
+    return EXIT_BAD_INPUT
+
+
+def _quiet_libraries() -> None:
+    """Encoders and decoders chatter on standard error; what matters reaches the user as notes."""
+    os.environ.setdefault("SVT_LOG", "1")
+    logging.getLogger("libav").setLevel(logging.CRITICAL)
+
+
+@app.callback(invoke_without_command=True)
+def _start(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        _demo()
+
+
+def _demo() -> None:
+    from ca_infer.demo import run_demo
+    from ca_infer.progress import ProgressBar
+    from ca_infer.weights import default_weights
+
+    with ProgressBar() as bar:
+        result, sheet = run_demo(_DEMO_FOLDER, None, bar)
+    print(f"colourised the embedded grey clip ({result.pictures} frames, weights {default_weights()})")
+    print(f"film: {result.out}")
+    print(f"grey, colourised and true side by side: {sheet}")
+
+
+@app.command()
+def colorize(
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="A video file or a folder of frames.")],
+    refs: Annotated[
+        list[Path],
+        typer.Option("--refs", help="Colour stills or folders, one or several; name_000040.png is frame 40."),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("-o", "--out", help="A video file, or a name without ending for a folder of PNG."),
+    ],
+    weights: Annotated[
+        str | None, typer.Option(help="A shipped name, a safetensors file or a hub id; the shipped default.")
+    ] = None,
+    size: Annotated[str, typer.Option(help="Pixels for the network; the film's aspect is kept.")] = "384x224",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that is there.")] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Throw unfinished work away.")] = False,
+    codec: Annotated[
+        str | None, typer.Option(help="h264, hevc, av1, vp9, prores, ffv1; default by ending and bit depth.")
+    ] = None,
+    crf: Annotated[int | None, typer.Option(min=0, max=63, help="Constant quality of the codec.")] = None,
+    pix_fmt: Annotated[
+        str | None, typer.Option(help="Storage, such as yuv420p10le; default nearest to the film's.")
+    ] = None,
+    png_depth: Annotated[int, typer.Option(help="Bits of PNG files: 8 or 16.")] = 8,
+    fps: Annotated[str, typer.Option(help="Frame rate of a folder that becomes a video.")] = "24",
+    saturation: Annotated[float, typer.Option(min=0.0, max=4.0, help="Factor on the colours.")] = 1.0,
+    strength: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of colour against grey.")] = 1.0,
+    cuts: Annotated[
+        str | None,
+        typer.Option(help="Frames that begin a shot, as 120,348, or none; default found."),
+    ] = None,
+    copy_audio: Annotated[bool, typer.Option(help="Copy sound.")] = True,
+    copy_subtitles: Annotated[bool, typer.Option(help="Copy subtitles.")] = True,
+    copy_data: Annotated[bool, typer.Option(help="Copy data, attachments and further pictures.")] = True,
+    copy_metadata: Annotated[bool, typer.Option(help="Copy tags and chapters.")] = True,
+) -> int:
+    """Colourise a film or a folder of frames."""
+    from ca_infer.colorize import ColorizeOptions
+    from ca_infer.colorize import colorize as run
+    from ca_infer.mux import StreamChoice
+    from ca_infer.progress import ProgressBar
+    from ca_infer.rendering import Look
+
+    options = ColorizeOptions(
+        references=tuple(refs),
+        weights=weights,
+        size=parse_size(size),
+        device=device,
+        look=Look(saturation, strength),
+        overwrite=overwrite,
+        restart=restart,
+        codec=codec,
+        crf=crf,
+        pixel_format=pix_fmt,
+        png_depth=_png_depth(png_depth),
+        streams=StreamChoice(copy_audio, copy_subtitles, copy_data, copy_metadata),
+        rate=_rate(fps),
+        cuts=_cuts(cuts),
+    )
+    with ProgressBar() as bar:
+        result = run(source, out, options, bar)
+    return _report(result)
+
+
+def _report(result: object) -> int:
+    from ca_infer.colorize import Result
+
+    assert isinstance(result, Result)
+    console = Console(stderr=True, soft_wrap=True)
+    for note in result.notes:
+        console.print(f"note: {note}", highlight=False, markup=False)
+    print(f"{result.out}: {result.pictures} frames in {result.shots} shots")
+    if not result.problems:
+        return EXIT_DONE
+    print(f"warning: {len(result.problems)} parts of the film did not decode:", file=sys.stderr)
+    for problem in result.problems:
+        print(f"  {problem}", file=sys.stderr)
+    return EXIT_PARTLY_DECODED
+
+
+def _rate(text: str) -> Fraction:
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError) as error:
+        raise InferError(
+            f"--fps must be a number or a fraction, got '{text}'; write 25 or 24000/1001"
+        ) from error
+    if not 0 < rate <= 1000:
+        raise InferError(f"--fps must lie between 0 and 1000, got '{text}'; write 25 or 24000/1001")
+    return rate
+
+
+def _png_depth(depth: int) -> int:
+    if depth not in (8, 16):
+        raise InferError(f"--png-depth must be 8 or 16, got {depth}; choose one of them")
+    return depth
+
+
+def _cuts(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    if text.strip().lower() == "none":
+        return ()
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise InferError(
+            f"--cuts must be frame numbers like 120,348 or none, got '{text}'; list them"
+        ) from error

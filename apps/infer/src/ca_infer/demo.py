@@ -1,0 +1,88 @@
+"""The embedded demonstration: a synthetic clip made grey, and its first frame as reference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from ca_data import lab_to_rgb, rgb_to_lab, synthetic_clip, to_uint8, write_frames
+from jaxtyping import UInt8
+from torch import Tensor
+
+from ca_infer.colorize import ColorizeOptions, Result, Tell, colorize
+from ca_infer.outputs import write_png
+from ca_infer.video_film import VideoFilm
+
+__all__ = ["fresh_folder", "run_demo"]
+
+_SEED = 7
+_FRAMES = 48
+_SIZE = (224, 384)
+_SHOWN = 4
+
+
+def run_demo(root: Path, weights: str | None = None, tell: Tell | None = None) -> tuple[Result, Path]:
+    """Colourise the embedded clip into a fresh folder.
+
+    Args:
+        root: folder under which a new one is made.
+        weights: as for any film.
+        tell: hears how far the work is.
+
+    Returns:
+        What came of it, and the side-by-side picture: grey, colourised, true, over time.
+    """
+    folder = fresh_folder(root)
+    true = synthetic_clip(_SEED, _FRAMES, _SIZE)
+    grey = make_grey(true)
+    write_frames(grey, folder / "grey")
+    write_png(true[0].numpy(), folder / "reference.png")
+    options = ColorizeOptions(references=(folder / "reference.png",), weights=weights, find_cuts=False)
+    result = colorize(folder / "grey", folder / "colorized.mp4", options, tell)
+    shown = [round(i * (_FRAMES - 1) / (_SHOWN - 1)) for i in range(_SHOWN)]
+    colored = _read_back(result.out, shown)
+    sheet = folder / "side-by-side.png"
+    rows = [np.concatenate([grey[i].numpy(), colored[i], true[i].numpy()], axis=2) for i in shown]
+    write_png(np.concatenate(rows, axis=1), sheet)
+    return result, sheet
+
+
+def make_grey(clip: UInt8[Tensor, "t 3 h w"]) -> UInt8[Tensor, "t 3 h w"]:
+    """Keep L, drop a and b.
+
+    Example:
+        >>> make_grey(torch.full((1, 3, 1, 1), 9, dtype=torch.uint8)).flatten().tolist()
+        [9, 9, 9]
+    """
+    lab = rgb_to_lab(clip)
+    lab[:, 1:] = 0.0
+    return to_uint8(lab_to_rgb(lab))
+
+
+def fresh_folder(root: Path) -> Path:
+    """Make `root`, or `root-2`, `root-3`, ... whichever is free: nothing is ever overwritten.
+
+    Example:
+        >>> import tempfile
+        >>> root = Path(tempfile.mkdtemp()) / "demo"
+        >>> fresh_folder(root).name, fresh_folder(root).name
+        ('demo', 'demo-2')
+    """
+    number = 1
+    while True:
+        folder = root if number == 1 else root.with_name(f"{root.name}-{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
+
+
+def _read_back(path: Path, indices: list[int]) -> dict[int, np.ndarray]:
+    film = VideoFilm(path)
+    pictures = {}
+    for picture in film.pictures():
+        if picture.index in indices and picture.frame is not None:
+            pictures[picture.index] = picture.frame.to_ndarray(format="rgb24").transpose(2, 0, 1)
+    return pictures

@@ -1,0 +1,64 @@
+"""The network at work on one film: references in once, lightness in, ab out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ca_infer.references import Reference
+
+if TYPE_CHECKING:
+    from ca_model import ColorAlignNet
+
+__all__ = ["Painter", "Prediction"]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the network says about one picture, at its own size, upright, on the CPU.
+
+    Args:
+        ab: `2 h w`, ab/110.
+        confidence: `1 h w` in [0, 1], how well the references cover each place.
+    """
+
+    ab: Float[Tensor, "2 h w"]
+    confidence: Float[Tensor, "1 h w"]
+
+
+class Painter:
+    """A network on a device, and the tokens of a film's references.
+
+    Args:
+        model: the network, with weights.
+        references: at least one.
+        device: where to run.
+    """
+
+    def __init__(self, model: ColorAlignNet, references: Sequence[Reference], device: torch.device) -> None:
+        self._model = model.to(device).eval()
+        self._device = device
+        with torch.no_grad():
+            self._tokens = self._model.encode_references(
+                [reference.lab[None].to(device) for reference in references]
+            )
+
+    def paint(self, lightness: Iterable[Float[Tensor, "1 h w"]]) -> Iterator[Prediction]:
+        """Colour one shot from its beginning; the recurrent state starts anew.
+
+        Args:
+            lightness: of every picture, upright, at the network's size, in [-1, 1].
+
+        Yields:
+            One prediction per picture, a few pictures behind.
+        """
+        frames = (frame[None].to(self._device) for frame in lightness)
+        # No inference mode: the tensors travel to other threads and are worked on in place there.
+        with torch.no_grad():
+            for output in self._model.stream(frames, self._tokens):
+                yield Prediction(output.ab[0, 0].float().cpu(), output.confidence[0, 0].float().cpu())

@@ -1,0 +1,163 @@
+"""From the network's ab, at its size, to the chroma or the colours of the film, at the film's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from ca_data import denormalize_lab, lab_to_rgb, resize, to_uint8
+from ca_data.chroma import upsample_chroma
+from jaxtyping import Float, Int, UInt
+from torch import Tensor
+
+from ca_infer.encoding import Encoding
+from ca_infer.film import Film, Picture
+from ca_infer.geometry import turn
+from ca_infer.painter import Prediction
+from ca_infer.references import Reference
+
+__all__ = ["Look", "Renderer"]
+
+
+@dataclass(frozen=True)
+class Look:
+    """How strong the colours are.
+
+    Args:
+        saturation: factor on ab; 1 is what the network says.
+        strength: share of colour against grey; 1 is all colour.
+    """
+
+    saturation: float = 1.0
+    strength: float = 1.0
+
+    @property
+    def factor(self) -> float:
+        """Factor on ab of both together."""
+        return self.saturation * self.strength
+
+
+class Renderer:
+    """Brings predictions to the film's own pictures.
+
+    A picture that a dated reference belongs to takes that reference's own colours.
+
+    Args:
+        film: the film.
+        references: its references; the dated ones are used here.
+        look: how strong the colours are.
+    """
+
+    def __init__(self, film: Film, references: list[Reference], look: Look) -> None:
+        self._film = film
+        self._format = film.format
+        self._dated = {ref.frame: ref for ref in references if ref.frame is not None}
+        self._look = look
+
+    def chroma(
+        self, picture: Picture, prediction: Prediction, low: Float[Tensor, "1 h w"], encoding: Encoding
+    ) -> tuple[Int[np.ndarray, "h w"], Int[np.ndarray, "h w"]]:
+        """Chroma codes of a picture on the chroma grid and in the depth of the output.
+
+        Args:
+            picture: the picture.
+            prediction: of this picture.
+            low: what the network saw of it.
+            encoding: how the output is stored.
+
+        Returns:
+            Cb and Cr.
+        """
+        signal, subsampling = encoding.signal, encoding.subsampling
+        luma = self._format.signal.luma(torch.from_numpy(picture.luma.astype(np.int32)))
+        if not self._format.interlaced:
+            cb, cr = signal.chroma(*self._on_grid(picture, prediction, low, luma, subsampling))
+            return cb.numpy(), cr.numpy()
+        # The two fields of a picture were taken at different times, and share no chroma sample.
+        rows = -(-luma.shape[0] // subsampling[0])
+        planes = np.empty((2, rows, -(-luma.shape[1] // subsampling[1])), np.int32)
+        for parity in (0, 1):
+            field = self._on_grid(picture, prediction, low, luma[parity::2], subsampling)
+            for number, codes in enumerate(signal.chroma(*field)):
+                planes[number, parity::2] = codes.numpy()[: planes[number, parity::2].shape[0]]
+        return planes[0], planes[1]
+
+    def rgb(
+        self, picture: Picture, prediction: Prediction, low: Float[Tensor, "1 h w"], depth: int = 8
+    ) -> UInt[np.ndarray, "3 h w"]:
+        """A picture in RGB: L of a frame from a folder, or luma of a video frame, kept.
+
+        Args:
+            picture: the picture.
+            prediction: of this picture.
+            low: what the network saw of it.
+            depth: 8 or 16 bits.
+
+        Returns:
+            `3 h w`, uint8 or uint16, sRGB for folders and SDR films, in the film's own curve for HDR.
+        """
+        if picture.rgb is not None:
+            lightness = self._film.lightness(picture)
+            ab = self._ab(picture, prediction, low, lightness)
+            rgb = lab_to_rgb(denormalize_lab(torch.cat((lightness, ab))))
+        else:
+            signal = self._format.signal
+            luma = signal.luma(torch.from_numpy(picture.luma.astype(np.int32)))
+            rgb = signal.rgb(*self._on_grid(picture, prediction, low, luma, (1, 1)))
+        if depth == 8:
+            return to_uint8(rgb).numpy()
+        return (rgb.clamp(0.0, 1.0) * 65535.0).round().numpy().astype(np.uint16)
+
+    def _on_grid(
+        self,
+        picture: Picture,
+        prediction: Prediction,
+        low: Tensor,
+        luma: Tensor,
+        subsampling: tuple[int, int],
+    ) -> tuple[Float[Tensor, "h w"], Float[Tensor, "2 h w"]]:
+        coarse = _to_chroma_grid(luma, subsampling)
+        guide = self._format.signal.lightness(coarse)[None]
+        return coarse, self._ab(picture, prediction, low, guide)
+
+    def _ab(
+        self, picture: Picture, prediction: Prediction, low: Tensor, guide: Float[Tensor, "1 h w"]
+    ) -> Float[Tensor, "2 h w"]:
+        """ab on the grid of `guide`, in the orientation in which the film is stored."""
+        size = (guide.shape[-2], guide.shape[-1])
+        dated = self._dated.get(picture.index)
+        degrees = -self._format.rotation
+        if dated is not None:
+            shown = (size[1], size[0]) if round(degrees / 90) % 2 else size
+            ab = turn(dated.full_ab(shown), degrees)
+        else:
+            ab = _upsample(turn(prediction.ab, degrees), turn(low, degrees), guide)
+        return ab * self._look.factor
+
+
+def _upsample(
+    ab: Float[Tensor, "2 h w"], low: Float[Tensor, "1 h w"], guide: Float[Tensor, "1 h2 w2"]
+) -> Float[Tensor, "2 h2 w2"]:
+    size = (guide.shape[-2], guide.shape[-1])
+    if size[0] <= ab.shape[-2] and size[1] <= ab.shape[-1]:
+        return resize(ab, size)
+    return upsample_chroma(ab[None], low[None], guide[None])[0]
+
+
+def _to_chroma_grid(luma: Float[Tensor, "h w"], subsampling: tuple[int, int]) -> Float[Tensor, "h2 w2"]:
+    """Luma where the chroma samples lie: between rows, on every second column (H.273 chroma location 0)."""
+    rows, columns = subsampling
+    if rows == columns == 1:
+        return luma
+    height, width = luma.shape
+    plane = F.pad(luma[None, None], (0, -width % columns, 0, -height % rows), mode="replicate")
+    if rows > 1:
+        plane = F.avg_pool2d(plane, (rows, 1))
+    if columns == 2:
+        left = F.pad(plane, (1, 0, 0, 0), mode="replicate")
+        plane = (left[..., :-2:2] + 2.0 * left[..., 1:-1:2] + left[..., 2::2]) / 4.0
+    elif columns > 2:
+        plane = F.avg_pool2d(plane, (1, columns))
+    return plane[0, 0]
