@@ -1,3 +1,37 @@
 """ColorAlignNet composed: configuration, presets, checkpoints and shipped weights."""
 
-__all__: list[str] = []
+from ca_attention import ReferenceTokens
+from ca_model.checkpoint import (
+    create_model,
+    find_weights,
+    load_model,
+    read_metadata,
+    save_model,
+    shipped_weights,
+    weights_hash,
+)
+from ca_model.config import PRESETS, ColorAlignConfig, preset
+from ca_model.cost import Cost, count_cost, count_parameters
+from ca_model.errors import ModelError
+from ca_model.network import ColorAlignNet, ColorOutput, Given
+
+__all__ = [
+    "PRESETS",
+    "ColorAlignConfig",
+    "ColorAlignNet",
+    "ColorOutput",
+    "Cost",
+    "Given",
+    "ModelError",
+    "ReferenceTokens",
+    "count_cost",
+    "count_parameters",
+    "create_model",
+    "find_weights",
+    "load_model",
+    "preset",
+    "read_metadata",
+    "save_model",
+    "shipped_weights",
+    "weights_hash",
+]

@@ -43,8 +43,8 @@ class ColorDecoder(nn.Module):
 
     def forward(
         self,
-        features: Float[Tensor, "b c h/4 w/4"],
-        skip: Float[Tensor, "b s h/2 w/2"],
+        features: Float[Tensor, "b c h4 w4"],
+        skip: Float[Tensor, "b s h2 w2"],
         lightness: Float[Tensor, "b 1 h w"],
     ) -> Float[Tensor, "b 2 h w"]:
         """Predict the colour of a frame.

@@ -36,7 +36,7 @@ class StateEncoder(nn.Module):
 
     def forward(
         self, lightness: Float[Tensor, "b 1 h w"], ab: Float[Tensor, "b 2 h w"]
-    ) -> Float[Tensor, "b c h/4 w/4"]:
+    ) -> Float[Tensor, "b c h4 w4"]:
         """Encode a frame.
 
         Args:

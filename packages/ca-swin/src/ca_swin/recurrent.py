@@ -72,8 +72,8 @@ class RecurrentReconstruction(nn.Module):
 
     def step(
         self,
-        features: Float[Tensor, "b c h/4 w/4"],
-        skip: Float[Tensor, "b s h/2 w/2"],
+        features: Float[Tensor, "b c h4 w4"],
+        skip: Float[Tensor, "b s h2 w2"],
         lightness: Float[Tensor, "b 1 h w"],
         state: RecurrentState | None = None,
     ) -> tuple[Float[Tensor, "b 2 h w"], RecurrentState]:
@@ -106,8 +106,8 @@ class RecurrentReconstruction(nn.Module):
 
     def forward(
         self,
-        features: Float[Tensor, "b t c h/4 w/4"],
-        skip: Float[Tensor, "b t s h/2 w/2"],
+        features: Float[Tensor, "b t c h4 w4"],
+        skip: Float[Tensor, "b t s h2 w2"],
         lightness: Float[Tensor, "b t 1 h w"],
         state: RecurrentState | None = None,
     ) -> tuple[Float[Tensor, "b t 2 h w"], RecurrentState]:

@@ -1,0 +1,58 @@
+"""What a preset costs: parameters and floating-point operations of a frame."""
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+
+from ca_model.network import ColorAlignNet
+
+
+class Cost(NamedTuple):
+    """Attributes:
+    parameters: number of learnt numbers.
+    gflop_per_frame: 1e9 multiplications and additions of convolutions and matrix products for one frame of a film,
+        references already encoded. Elementwise work (warps, flow) is not counted.
+    """
+
+    parameters: int
+    gflop_per_frame: float
+
+
+def _attention_flop(query: torch.Size, key: torch.Size, value: torch.Size, *_: object, **__: object) -> int:
+    return sdpa_flop_count(query, key, value)
+
+
+def count_cost(
+    model: ColorAlignNet, *, size: tuple[int, int] = (224, 384), references: int = 1, frames: int = 3
+) -> Cost:
+    """Count parameters and the operations of one frame.
+
+    Args:
+        model: the network.
+        size: height and width of frames and references.
+        references: number of references.
+        frames: frames that are run; the last of them is counted on its own.
+    """
+    device = next(model.parameters()).device
+    frame = torch.zeros(1, 1, *size, device=device)
+    training = model.training
+    model.eval()
+    mapping = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flop}
+    totals = []
+    with torch.no_grad():
+        tokens = model.encode_references(torch.zeros(1, references, 3, *size, device=device))
+        # Whole streams of n and n + 1 frames: their difference is one frame, lookahead included.
+        for count in (frames, frames + 1):
+            with FlopCounterMode(display=False, custom_mapping=mapping) as counter:
+                for _ in model.stream([frame] * count, tokens):
+                    pass
+            totals.append(counter.get_total_flops())
+    model.train(training)
+    return Cost(count_parameters(model), (totals[1] - totals[0]) / 1e9)
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Number of learnt numbers of a module."""
+    return sum(parameter.numel() for parameter in module.parameters())

@@ -1,0 +1,357 @@
+"""ColorAlignNet composed of its three packages.
+
+Departures from the paper (docs/architecture.md has the reasons and the measurements):
+
+- `copying=False`: E1 also hands its features at H/2 to the decoder, which the paper does not draw; widths, depths,
+  heads and windows are ours (N10).
+- `copying=True` (`base`, `tiny`): matching happens at H/8 between lightness features of one shared encoder; the
+  attention carries the references' ab; the previous frame's ab is carried along the motion at full resolution; the
+  decoder mixes both copies and corrects them. There is no FlexAlign over later frames.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from huggingface_hub import PyTorchModelHubMixin
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from ca_align import DeformAlign, FlexAlign, FlowPropagation, StillPropagation
+from ca_attention import AdaptiveInstanceNorm, AttendedColor, ReferenceTokens, SourceReferenceAttention
+from ca_model.config import ColorAlignConfig
+from ca_model.encoder import PyramidEncoder
+from ca_model.errors import ModelError
+from ca_swin import (
+    ColorDecoder,
+    CopyReconstruction,
+    RecurrentReconstruction,
+    RecurrentState,
+    References,
+    SoftMaskFusion,
+    StateEncoder,
+    SwinReconstruction,
+    UNetReconstruction,
+)
+
+STRIDE = 16
+
+
+class ColorOutput(NamedTuple):
+    """Colour of a clip.
+
+    Attributes:
+        ab: ab/110 of each frame.
+        confidence: in [0, 1]; low where the references do not cover the picture.
+        auxiliary: copies a loss may supervise (`copy_*`, "b t 2 h w"); empty for the paper's network.
+    """
+
+    ab: Float[Tensor, "b t 2 h w"]
+    confidence: Float[Tensor, "b t 1 h w"]
+    auxiliary: dict[str, Tensor]
+
+
+class Given(NamedTuple):
+    """Frames of a clip whose colours are known beforehand, say a reference that belongs to the film itself.
+
+    Attributes:
+        ab: normalized Lab; read where `mask` is true only.
+        mask: which frames of which sample are known.
+    """
+
+    ab: Float[Tensor, "b t 2 h w"]
+    mask: Bool[Tensor, "b t"]
+
+
+class _Frame(NamedTuple):
+    """A frame before reconstruction, its height and width multiples of 16."""
+
+    lightness: Tensor
+    maps: list[Tensor]
+    attended: AttendedColor
+
+
+class ColorAlignNet(
+    nn.Module,
+    PyTorchModelHubMixin,
+    library_name="coloralign",
+    license="apache-2.0",
+    tags=["video-colorization"],
+    coders={ColorAlignConfig: (asdict, ColorAlignConfig.from_dict)},
+):
+    """Colourise grey video from colour references: ColorPrep, FlexAlign and ReFrameNet (Fig. 1).
+
+    Args:
+        config: what to build; see `preset`.
+
+    Example:
+        >>> from ca_model import create_model
+        >>> model = create_model("tiny").eval()
+        >>> output = model(torch.zeros(1, 2, 1, 37, 53), torch.zeros(1, 1, 3, 41, 29))
+        >>> output.ab.shape
+        torch.Size([1, 2, 2, 37, 53])
+    """
+
+    def __init__(self, config: ColorAlignConfig) -> None:
+        super().__init__()
+        self.config = config
+        matched = config.widths[2] if config.copying else config.widths[3]
+        self.encoder = PyramidEncoder(1, config.widths)
+        self.reference_encoder = PyramidEncoder(3, config.widths[: 3 if config.copying else 4])
+        if config.copying:
+            self.context = nn.Conv2d(config.widths[3], matched, 1)
+        if config.color_transfer == "attention":
+            self.transfer: SourceReferenceAttention | AdaptiveInstanceNorm = SourceReferenceAttention(
+                matched,
+                query_channels=matched if config.copying else None,
+                heads=config.heads,
+                head_channels=config.head_channels,
+            )
+        else:
+            self.transfer = AdaptiveInstanceNorm(matched, heads=config.heads)
+        self.alignment = None if config.copying else _flex_align(config)
+        self.reconstruction = (_copying if config.copying else _recurrent)(config)
+
+    def encode_references(
+        self, references: Float[Tensor, "b m 3 h w"] | Sequence[Float[Tensor, "b 3 _h _w"]]
+    ) -> ReferenceTokens:
+        """Turn references into tokens; needed once per shot.
+
+        Args:
+            references: normalized Lab stills, any number from 1, each of any size.
+
+        Raises:
+            ModelError: if there is none or one is not `b 3 h w`.
+        """
+        stills = list(references.unbind(1)) if isinstance(references, Tensor) else list(references)
+        if not stills:
+            raise ModelError("references: expected at least one colour still, got none")
+        for index, still in enumerate(stills):
+            if still.ndim != 4 or still.shape[1] != 3:
+                raise ModelError(
+                    f"references[{index}]: expected (b, 3, h, w) normalized Lab, got {tuple(still.shape)}"
+                )
+        padded = [_pad(still) for still in stills]
+        colors = [self.reference_encoder(still)[-1] for still in padded]
+        if not self.config.copying:
+            return self.transfer.encode(colors)
+        keys = [self._matched(self.encoder(still[:, :1])) for still in padded]
+        carried = [F.avg_pool2d(still[:, 1:], 8) for still in padded]
+        if self.config.color_transfer == "adain":
+            return self.transfer.encode(colors, carried=carried)
+        return self.transfer.encode(colors, keys=keys, carried=carried)
+
+    def forward(
+        self,
+        lightness: Float[Tensor, "b t 1 h w"],
+        references: Float[Tensor, "b m 3 h2 w2"] | Sequence[Float[Tensor, "b 3 _h _w"]],
+        *,
+        given: Given | None = None,
+    ) -> ColorOutput:
+        """Colourise a clip.
+
+        Args:
+            lightness: L/50 - 1 of each frame, any height and width.
+            references: normalized Lab stills, any number from 1 and of any size.
+            given: frames whose colours are known: they come out so, and later frames build on them.
+
+        Raises:
+            ModelError: if shapes do not fit.
+        """
+        if lightness.ndim != 5 or lightness.shape[2] != 1 or lightness.numel() == 0:
+            raise ModelError(f"lightness: expected (b, t, 1, h, w), got {tuple(lightness.shape)}")
+        b, t, _, h, w = lightness.shape
+        frame = self._encode(
+            rearrange(lightness, "b t 1 h w -> (b t) 1 h w"), self.encode_references(references)
+        )
+        frames = [_Frame(*_at(frame, b, t, index)) for index in range(t)]
+        aligned: list[Tensor | None] = [None] * t
+        if self.alignment is not None:
+            features = rearrange(frame.attended.features, "(b t) c h w -> b t c h w", t=t)
+            aligned = list(self.alignment(features).unbind(1))
+        outputs, state = [], None
+        for index, one in enumerate(frames):
+            known = None if given is None else (given.ab[:, index], given.mask[:, index])
+            output, state = self._reconstruct(one, aligned[index], state, known, (h, w))
+            outputs.append(output)
+        return _join(outputs)
+
+    def stream(
+        self,
+        frames: Iterable[Float[Tensor, "b 1 h w"]],
+        tokens: ReferenceTokens,
+        *,
+        given: Mapping[int, Float[Tensor, "b 2 h w"]] | None = None,
+    ) -> Iterator[ColorOutput]:
+        """Colourise a shot frame by frame, in memory that does not grow with its length.
+
+        Gives what `forward` gives, one frame (t = 1) at a time; a frame comes out once `neighbors` later ones are in.
+
+        Args:
+            frames: L/50 - 1 of one frame after another, all of one size.
+            tokens: what `encode_references` made.
+            given: known colours by frame number, counted from 0.
+        """
+        k = self.config.neighbors
+        window: deque[_Frame] = deque(maxlen=2 * k + 1)
+        state: RecurrentState | None = None
+        done, size = 0, (0, 0)
+
+        def finish() -> ColorOutput:
+            nonlocal state, done
+            middle, aligned = window[-1 - k], None
+            if self.alignment is not None:
+                around = torch.stack([one.attended.features for one in window], dim=1)
+                aligned = self.alignment.align(around)
+            ab = None if given is None else given.get(done)
+            known = None if ab is None else (ab, torch.ones(len(ab), dtype=torch.bool, device=ab.device))
+            output, state = self._reconstruct(middle, aligned, state, known, size)
+            done += 1
+            return output
+
+        count = 0
+        for lightness in frames:
+            size = (lightness.shape[-2], lightness.shape[-1])
+            frame = self._encode(lightness, tokens)
+            # Before the first frame the window holds copies of it, after the last copies of the last (N4).
+            window.extend([frame] * (k + 1) if count == 0 else [frame])
+            count += 1
+            if count > k:
+                yield finish()
+        while done < count:
+            # A clip shorter than the lookahead has not filled its window yet.
+            window.append(window[-1])
+            if len(window) == 2 * k + 1:
+                yield finish()
+
+    def _matched(self, maps: list[Tensor]) -> Tensor:
+        context = F.interpolate(self.context(maps[3]), scale_factor=2, mode="bilinear", align_corners=False)
+        return maps[2] + context
+
+    def _encode(self, lightness: Tensor, tokens: ReferenceTokens) -> _Frame:
+        lightness = _pad(lightness)
+        maps = self.encoder(lightness)
+        if self.config.copying:
+            matched = self._matched(maps)
+            attended = self.transfer(
+                matched, tokens, query=matched if self.config.color_transfer == "attention" else None
+            )
+        else:
+            attended = self.transfer(maps[3], tokens)
+        noise = self.config.feature_noise
+        if self.training and noise > 0:
+            features = attended.features
+            attended = attended._replace(
+                features=features + noise * features.detach().std() * torch.randn_like(features)
+            )
+        return _Frame(lightness, maps, attended)
+
+    def _reconstruct(
+        self,
+        frame: _Frame,
+        aligned: Tensor | None,
+        state: RecurrentState | None,
+        known: tuple[Tensor, Tensor] | None,
+        size: tuple[int, int],
+    ) -> tuple[ColorOutput, RecurrentState]:
+        auxiliary: dict[str, Tensor] = {}
+        if isinstance(self.reconstruction, CopyReconstruction):
+            assert frame.attended.carried is not None
+            references = References(*frame.attended[::2], frame.attended.similarity)
+            result, state = self.reconstruction.step(*frame.maps[:2], frame.lightness, references, state)
+            ab, auxiliary = result.ab, {"copy_attended": _crop(result.attended, size)[:, None]}
+        else:
+            assert aligned is not None
+            ab, state = self.reconstruction.step(aligned, frame.maps[0], frame.lightness, state)
+        if known is not None:
+            ab = torch.where(known[1][:, None, None, None], _pad(known[0]).to(ab.dtype), ab)
+        confidence = F.interpolate(
+            frame.attended.confidence,
+            size=tuple(frame.lightness.shape[-2:]),
+            mode="bilinear",
+            align_corners=False,
+        )
+        output = ColorOutput(_crop(ab, size)[:, None], _crop(confidence, size)[:, None], auxiliary)
+        return output, RecurrentState(frame.lightness, ab)
+
+
+def _flex_align(config: ColorAlignConfig) -> FlexAlign:
+    return FlexAlign(
+        config.widths[3],
+        out_channels=config.width,
+        neighbors=config.neighbors,
+        offset_groups=config.offset_groups,
+        modulated=config.modulated,
+        prior=config.temporal_prior,
+        alignment=config.alignment,
+    )
+
+
+def _body(config: ColorAlignConfig, channels: int) -> nn.Module:
+    if config.reconstruction == "unet":
+        return UNetReconstruction(channels)
+    return SwinReconstruction(
+        channels, depth=config.body_depth, heads=config.body_heads, window=config.window
+    )
+
+
+def _recurrent(config: ColorAlignConfig) -> RecurrentReconstruction:
+    return RecurrentReconstruction(
+        DeformAlign(config.width, offset_groups=config.offset_groups, modulated=config.modulated),
+        _body(config, config.width),
+        StateEncoder(config.width),
+        SoftMaskFusion(config.width),
+        ColorDecoder(config.width, config.widths[0]),
+    )
+
+
+def _copying(config: ColorAlignConfig) -> CopyReconstruction:
+    follows = config.alignment == "flow"
+    return CopyReconstruction(
+        FlowPropagation() if follows else StillPropagation(),
+        _body(config, config.body_width),
+        align=None if follows else DeformAlign(config.width, offset_groups=config.offset_groups),
+        half=config.widths[0],
+        quarter=config.widths[1],
+        attended=config.widths[2],
+        heads=config.heads,
+        width=config.width,
+        body_width=config.body_width,
+        use_state=config.temporal_prior,
+    )
+
+
+def _pad(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
+    """Replicate the last row and column up to multiples of 16."""
+    h, w = x.shape[-2:]
+    right, bottom = -w % STRIDE, -h % STRIDE
+    return F.pad(x, (0, right, 0, bottom), mode="replicate") if right or bottom else x
+
+
+def _crop(x: Tensor, size: tuple[int, int]) -> Tensor:
+    return x[..., : size[0], : size[1]]
+
+
+def _at(frame: _Frame, b: int, t: int, index: int) -> tuple[Tensor, list[Tensor], AttendedColor]:
+    """Frame `index` of every clip of a batch of frames."""
+
+    def pick(x: Tensor) -> Tensor:
+        return x.view(b, t, *x.shape[1:])[:, index]
+
+    attended = AttendedColor(*(None if x is None else pick(x) for x in frame.attended))  # type: ignore[arg-type]
+    return pick(frame.lightness), [pick(x) for x in frame.maps], attended
+
+
+def _join(outputs: list[ColorOutput]) -> ColorOutput:
+    auxiliary = {
+        name: torch.cat([one.auxiliary[name] for one in outputs], dim=1) for name in outputs[0].auxiliary
+    }
+    return ColorOutput(
+        torch.cat([one.ab for one in outputs], dim=1),
+        torch.cat([one.confidence for one in outputs], dim=1),
+        auxiliary,
+    )
