@@ -1,0 +1,92 @@
+"""One process or many: what `python apps/trainer` and `torchrun apps/trainer` have to set up differently."""
+
+import logging
+import os
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+from lightning.fabric import Fabric
+from lightning.fabric.plugins.environments import LightningEnvironment, TorchElasticEnvironment
+from lightning.fabric.strategies import DDPStrategy, FSDPStrategy, Strategy
+
+from ca_trainer.errors import TrainerError
+from ca_trainer.recipe import ComputeChoice
+
+Item = TypeVar("Item")
+
+
+def make_fabric(compute: ComputeChoice) -> Fabric:
+    """Set up this process's device and, under torchrun, its place among the others.
+
+    One process serves one device. Several devices or machines are torchrun's business: it starts the
+    processes and tells each its rank through the environment.
+
+    Args:
+        compute: device, strategy and precision.
+
+    Returns:
+        A launched Fabric.
+
+    Raises:
+        TrainerError: the device is not there, or the strategy does not run on it.
+    """
+    for chatter in ("lightning.fabric", "lightning_utilities.core.rank_zero"):
+        logging.getLogger(chatter).setLevel(logging.WARNING)
+    elastic = TorchElasticEnvironment.detect()
+    world = int(os.environ["WORLD_SIZE"]) if elastic else 1
+    local = int(os.environ["LOCAL_WORLD_SIZE"]) if elastic else 1
+    device = _available_device(compute.device, local)
+    if compute.strategy == "fsdp" and device != "cuda":
+        raise TrainerError(
+            f'compute.strategy: "fsdp" needs CUDA devices, got "{device}"; use "auto" or "ddp"'
+        )
+    fabric = Fabric(
+        accelerator=device,
+        devices=local,
+        num_nodes=world // local,
+        strategy=_make_strategy(compute.strategy, world),
+        precision=compute.precision,
+        plugins=TorchElasticEnvironment() if elastic else LightningEnvironment(),
+    )
+    fabric.launch()
+    return fabric
+
+
+def _available_device(wanted: str, count: int) -> str:
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    device = next(name for name, ready in there.items() if ready) if wanted == "auto" else wanted
+    if not there[device]:
+        raise TrainerError(
+            f'compute.device: "{device}" is not available on this machine; use "cpu" or "auto"'
+        )
+    if device == "cuda" and torch.cuda.device_count() < count:
+        raise TrainerError(
+            f"torchrun started {count} processes on a machine with {torch.cuda.device_count()} CUDA devices; "
+            "give one process a device (--nproc-per-node), or --device cpu"
+        )
+    return device
+
+
+def _make_strategy(name: str, world: int) -> Strategy | str:
+    if name == "fsdp":
+        return FSDPStrategy(use_orig_params=True, state_dict_type="full")
+    if world > 1:
+        # a clip of one frame uses no recurrence, so some parameters may have no gradient in some steps
+        return DDPStrategy(find_unused_parameters=True, timeout=timedelta(minutes=30))
+    return "auto"
+
+
+def gather(fabric: Fabric, item: Item) -> list[Item]:
+    """Everybody's item, in order of rank, on every rank."""
+    if fabric.world_size == 1:
+        return [item]
+    items: list[Any] = [None] * fabric.world_size
+    torch.distributed.all_gather_object(items, item)
+    return items
+
+
+def leave() -> None:
+    """Part from the other processes in good order."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

@@ -1,0 +1,35 @@
+"""Ctrl-C and the scheduler's SIGTERM, heard as a wish to stop after the present step."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class StopRequest:
+    """Whether somebody asked this process to stop.
+
+    Example:
+        >>> StopRequest().requested
+        False
+    """
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Within the block the first SIGINT or SIGTERM sets `requested`; a second one acts as ever."""
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+        def hear(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+            self.requested = True
+            signal.signal(number, before[signal.Signals(number)])
+
+        for number in before:
+            signal.signal(number, hear)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

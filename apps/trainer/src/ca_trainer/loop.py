@@ -1,0 +1,208 @@
+"""The training loop: `Trainer.run` around `Trainer.train_step`, the same for one device and many machines."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import ca_data
+import torch
+from ca_data import ClipDataset
+from ca_model import Given
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+
+from ca_trainer.adversary import Adversary
+from ca_trainer.averaging import WeightAverage
+from ca_trainer.batches import Batch, make_loader
+from ca_trainer.checkpoint import load_checkpoint, save_checkpoint
+from ca_trainer.devices import gather
+from ca_trainer.errors import NonFiniteError
+from ca_trainer.interrupts import StopRequest
+from ca_trainer.learners import set_up
+from ca_trainer.objective import Objective
+from ca_trainer.recipe import Recipe
+from ca_trainer.reporting import Reporter
+from ca_trainer.run_folder import RunFolder
+from ca_trainer.schedule import rate_factor
+from ca_trainer.step_record import StepRecord
+from ca_trainer.validation import Validation, ValidationResult
+
+STEP_KEY = 2**31 + 1  # keeps the random numbers of the steps apart from those of the samples
+
+
+class Trainer:
+    """A network in training, with everything a step changes.
+
+    Args:
+        recipe: what to do.
+        fabric: the launched device and its fellow ranks.
+        model: the network, not yet on its device.
+        dataset: training samples.
+        validation: clips to check on.
+    """
+
+    def __init__(
+        self, recipe: Recipe, fabric: Fabric, model: nn.Module, dataset: ClipDataset, validation: Validation
+    ) -> None:
+        self.recipe, self.fabric, self.dataset, self.validation = recipe, fabric, dataset, validation
+        self.objective = Objective(recipe.losses, fabric)
+        if recipe.compute.channels_last:
+            model = model.to(memory_format=torch.channels_last)
+        if recipe.compute.compile:
+            model = cast(nn.Module, torch.compile(model))
+        self.network = set_up(recipe, fabric, model)
+        self.model = self.network.module
+        self.adversary = Adversary(recipe, fabric) if recipe.losses.adversarial else None
+        self.learners = {"network": self.network}
+        if self.adversary is not None:
+            self.learners["discriminator"] = self.adversary.learner
+        self.average = WeightAverage(self.network.holder, recipe.optimizer.ema)
+        self.step = 0
+        self.stop = StopRequest()
+
+    def run(self, until: int, folder: RunFolder, reporter: Reporter) -> bool:
+        """Train up to step `until`, checking, saving and reporting on the way.
+
+        Returns:
+            Whether it got there; False after Ctrl-C, with a checkpoint saved.
+        """
+        recipe, fabric = self.recipe, self.fabric
+        loader = make_loader(
+            recipe,
+            self.dataset,
+            self.step,
+            until,
+            rank=fabric.global_rank,
+            world=fabric.world_size,
+            pin_memory=fabric.device.type == "cuda",
+        )
+        batches = iter(loader)
+        stopped = False
+        self.model.train()
+        with self.stop.listening():
+            while self.step < until and not stopped:
+                started = time.perf_counter()
+                batch = fabric.to_device(next(batches))
+                waited = time.perf_counter() - started
+                record = self.train_step(batch)
+                self.step += 1
+                stopped = record.stop_requested
+                reporter.stepped(self.step, record, time.perf_counter() - started, waited)
+                if not stopped and due(self.step, recipe.validate_every, until):
+                    reporter.validated(self.step, self.validate())
+                if stopped or due(self.step, recipe.checkpoint_every, until):
+                    self.save(folder)
+        return not stopped
+
+    def train_step(self, batch: Batch) -> StepRecord:
+        """Take one optimizer step on this rank's share of the global batch."""
+        recipe, fabric = self.recipe, self.fabric
+        self._seed()
+        factor = rate_factor(recipe.schedule, self.step, recipe.steps)
+        self.network.set_rate(recipe.optimizer.learning_rate * factor)
+        parts = split(batch, recipe.optimizer.accumulate)
+        outputs, losses, stop_requested = [], [], False
+        for number, part in enumerate(parts):
+            with fabric.no_backward_sync(self.model, enabled=number + 1 < len(parts)):
+                output = self.model(part["lightness"], part["references"], given=self._given(part))
+                logits = self.adversary.judge(output.ab, part) if self.adversary is not None else None
+                named = self.objective(output, part, logits)
+                values, stop = self._agree(named, part)
+                fabric.backward(named["loss"] / len(parts))
+            outputs.append(output.ab.detach())
+            losses.append(values)
+            stop_requested |= stop
+        norm = self._update()
+        numbers = {"gradient_norm": norm, "learning_rate": recipe.optimizer.learning_rate * factor}
+        if self.adversary is not None:
+            numbers |= self.adversary.learn(outputs, parts, factor, self._agree)
+        return StepRecord(mean_of(losses), numbers, stop_requested)
+
+    def _given(self, part: Batch) -> Given | None:
+        """The first frame of the samples whose colours are known beforehand."""
+        if not self.recipe.references.known:
+            return None
+        ab, mask = torch.zeros_like(part["ab"]), torch.zeros(part["ab"].shape[:2], dtype=torch.bool)
+        ab[:, 0], mask[:, 0] = part["known_ab"], part["known"].cpu()
+        return Given(ab, mask.to(ab.device))
+
+    def _update(self) -> float:
+        """Shorten the gradients, refuse broken ones, step, and take the weights into their average."""
+        norm = self.network.clip(self.fabric, self.recipe.optimizer.clip_norm)
+        # the scaler of 16-mixed skips steps of broken gradients itself
+        scaled = self.recipe.compute.precision == "16-mixed"
+        if not scaled and not torch.isfinite(norm):
+            raise NonFiniteError(
+                f"step {self.step + 1}: the gradient is {float(norm)} though the loss is finite; the weights "
+                "were not updated; lower optimizer.learning_rate or set optimizer.clip_norm, then --resume"
+            )
+        self.network.step()
+        self.average.update()
+        return float(norm)
+
+    def _agree(self, named: dict[str, Tensor], part: Batch) -> tuple[dict[str, float], bool]:
+        """Average the losses over the ranks, refuse them where one is not finite, hear a wish to stop."""
+        local = torch.stack([value.detach().float() for value in named.values()])
+        wish = torch.tensor([float(self.stop.requested)], device=local.device)
+        together = self.fabric.all_reduce(torch.cat((local, wish)), reduce_op="mean")
+        values = cast(Tensor, together).tolist()
+        if not torch.isfinite(torch.tensor(values)).all():
+            raise NonFiniteError(self._name_culprits(named, part))
+        return dict(zip(named, values[:-1], strict=True)), values[-1] > 0
+
+    def _name_culprits(self, named: dict[str, Tensor], part: Batch) -> str:
+        broken = {name: float(value.detach()) for name, value in named.items() if not torch.isfinite(value)}
+        mine = ", ".join(f"{name} {value}" for name, value in broken.items())
+        clips = [
+            f"{clip} from frame {int(start)}" for clip, start in zip(part["clip"], part["start"], strict=True)
+        ]
+        told = f"rank {self.fabric.global_rank}: {mine} on {'; '.join(clips)}" if mine else ""
+        culprits = " | ".join(line for line in gather(self.fabric, told) if line)
+        return f"step {self.step + 1}: the loss is not finite; the weights were not updated ({culprits})"
+
+    def _seed(self) -> None:
+        """Random numbers of a step depend on seed, step and rank alone: nothing to save, nothing to lose."""
+        keys = (self.recipe.seed, STEP_KEY, self.step, self.fabric.global_rank)
+        torch.manual_seed(ca_data.sample_generator(*keys).initial_seed())
+
+    def validate(self) -> ValidationResult:
+        """Score the averaged weights on the validation clips."""
+        self.model.eval()
+        with self.average.applied():
+            result = self.validation.run(self.model, self.fabric)
+        self.model.train()
+        return result
+
+    def save(self, folder: RunFolder) -> None:
+        """Write a checkpoint."""
+        save_checkpoint(folder.checkpoints, self.fabric, self.learners, self.average, {"step": self.step})
+
+    def load(self, path: Path) -> None:
+        """Continue from a checkpoint."""
+        self.step = int(load_checkpoint(path, self.fabric, self.learners, self.average)["step"])
+
+
+def due(step: int, every: int, until: int) -> bool:
+    """Whether something done every so many steps, and always at the end, is to be done after `step`.
+
+    Example:
+        >>> [step for step in range(1, 8) if due(step, 3, 7)]
+        [3, 6, 7]
+    """
+    return step == until or (every > 0 and step % every == 0)
+
+
+def split(batch: Batch, parts: int) -> Sequence[Batch]:
+    """Cut a collated batch into equal micro-batches."""
+    if parts == 1:
+        return [batch]
+    size = len(batch["clip"]) // parts
+    values = cast(dict[str, Tensor], batch)  # the clips' names are a list, which is cut alike
+    cuts = [slice(number * size, (number + 1) * size) for number in range(parts)]
+    return [cast(Batch, {name: value[cut] for name, value in values.items()}) for cut in cuts]
+
+
+def mean_of(losses: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Mean of each named loss over the micro-batches."""
+    return {name: sum(part[name] for part in losses) / len(losses) for name in losses[0]}

@@ -1,0 +1,56 @@
+"""What a run was made from: versions, git state, data. Kept with the run and inside its weights."""
+
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PACKAGES = ("torch", "torchvision", "lightning", "timm", "numpy", "safetensors")
+OWN_PACKAGES = (
+    "ca-trainer",
+    "ca-model",
+    "ca-attention",
+    "ca-align",
+    "ca-swin",
+    "ca-losses",
+    "ca-metrics",
+    "ca-data",
+)
+
+
+def collect_versions() -> dict[str, str]:
+    """Versions of Python and of everything that computes; a package used from its source folder has none.
+
+    Example:
+        >>> "torch" in collect_versions()
+        True
+    """
+    found = {"python": platform.python_version()}
+    for name in (*PACKAGES, *OWN_PACKAGES):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def git_state() -> str:
+    """Commit of the trainer's source, with `-dirty` when files differ from it; empty outside a repository."""
+    source = Path(__file__).parent
+    try:
+        told = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--match="],
+            cwd=source,
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return told.stdout.strip() if told.returncode == 0 else ""
+
+
+def command_line() -> str:
+    """The command as it was typed, without the folders of the machine it ran on."""
+    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])

@@ -1,0 +1,142 @@
+"""A run's folder: made once, never overwritten, and readable whenever a kill comes."""
+
+import json
+import os
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ca_trainer.errors import TrainerError
+from ca_trainer.recipe import Recipe
+from ca_trainer.recipe_toml import parse_recipe, recipe_to_toml
+
+
+class RunFolder:
+    """Names of what lies in a run's folder.
+
+    Args:
+        path: the folder; see `name_run` and `open_run`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.recipe = path / "recipe.toml"
+        self.provenance = path / "provenance.json"
+        self.metrics = path / "metrics.jsonl"
+        self.tensorboard = path / "tensorboard"
+        self.checkpoints = path / "checkpoints"
+        self.weights = path / "weights.safetensors"
+        self.curve = path / "loss_curve.png"
+        self.preview = path / "preview.png"
+
+    def begin(self, recipe: Recipe, provenance: Mapping[str, Any]) -> None:
+        """Make the folder and note in it what the run is about to do.
+
+        Raises:
+            TrainerError: the folder cannot be made or written.
+        """
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.provenance, json.dumps(provenance, indent=2) + "\n")
+            write_atomically(self.recipe, recipe_to_toml(recipe))
+        except OSError as error:
+            raise TrainerError(f"--out: cannot write to the folder {self.path}: {error.strerror}") from None
+
+
+def name_run(out: Path | None, name: str) -> RunFolder:
+    """Name a new run's folder; it is made when the run begins.
+
+    Args:
+        out: the folder; None: `runs/<name>-<date>-<time>`.
+        name: the recipe's.
+
+    Raises:
+        TrainerError: the folder holds a run already.
+    """
+    path = out or _free_name(Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}")
+    if holds_run(path):
+        raise TrainerError(
+            f"--out: {path} already holds a run; add --resume to continue it, or choose another folder"
+        )
+    return RunFolder(path)
+
+
+def open_run(out: Path | None) -> tuple[RunFolder, Recipe]:
+    """Open the run in a folder, with the recipe it began with.
+
+    Raises:
+        TrainerError: no folder given, or none that holds a run.
+    """
+    if out is None:
+        raise TrainerError("--resume: say which run to continue with --out DIR")
+    if not holds_run(out):
+        raise TrainerError(
+            f"--resume: {out} holds no run (no recipe.toml in it); leave --resume out to start one"
+        )
+    run = RunFolder(out)
+    return run, parse_recipe(run.recipe.read_text(encoding="utf-8"), origin=str(run.recipe))
+
+
+def holds_run(path: Path) -> bool:
+    """Whether a folder holds a run."""
+    return (path / "recipe.toml").is_file()
+
+
+def _free_name(path: Path) -> Path:
+    number, free = 1, path
+    while free.exists():
+        number += 1
+        free = path.with_name(f"{path.name}-{number}")
+    return free
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file under another name and rename it."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+class MetricsLog:
+    """`metrics.jsonl`: one JSON object a line, `{"event": "step" | "validation", "step": N, ...}`, N from 1.
+
+    Args:
+        path: the file; lines after step `keep_until` are dropped, since a resumed run writes them again.
+        keep_until: the step of the checkpoint that the run continues from.
+    """
+
+    def __init__(self, path: Path, keep_until: int) -> None:
+        kept = [entry for entry in read_metrics(path) if entry["step"] <= keep_until]
+        write_atomically(path, "".join(json.dumps(entry) + "\n" for entry in kept))
+        self.entries = kept
+        self._file = path.open("a", encoding="utf-8")
+
+    def write(self, entry: Mapping[str, Any]) -> None:
+        """Append one entry, at once on disk for whoever looks."""
+        self.entries.append(dict(entry))
+        self._file.write(json.dumps(entry) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file, flushed through to the disk."""
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Entries of a metrics log; a last line that a kill cut short is left out.
+
+    Example:
+        >>> read_metrics(Path("no-such-file.jsonl"))
+        []
+    """
+    if not path.is_file():
+        return []
+    entries = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            entries.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return entries
