@@ -103,19 +103,22 @@ def test_a_mask_made_in_inference_serves_training():
     body = SwinReconstruction(6, depth=2, heads=2, window=4)
     with torch.inference_mode():
         body(torch.randn(1, 6, 7, 13))
+    assert not any(mask.is_inference() for mask in body._masks.values())
     body(torch.randn(1, 6, 7, 13)).sum().backward()
     assert body.conv.weight.grad is not None
 
 
 def test_unet_upsamples_to_odd_sizes_by_hand():
-    """Weights that pass one channel on turn a constant into itself through every level: 3 + 3."""
+    """Each halving doubles a constant 3, each enlargement passes it on: 3 + 2 * 2 * 3."""
     body = UNetReconstruction(1, depth=2)
     for parameter in body.parameters():
         nn.init.zeros_(parameter)
     for conv in [body.conv, body.enter[0], *(stage[0] for stage in [*body.down, *body.up])]:
         conv.weight.data[:, 0, 1, 1] = 1.0  # of [upsampled, skip], the upsampled
+    for stage in body.down:
+        stage[0].weight.data[:, 0, 1, 1] = 2.0
     x = torch.full((1, 1, 7, 5), 3.0)
-    torch.testing.assert_close(body(x), 2 * x)
+    torch.testing.assert_close(body(x), 5 * x)
 
 
 def test_bfloat16_autocast(body: nn.Module):

@@ -1,10 +1,10 @@
-"""Reconstruction that copies: colour comes from the references and from the previous frame, and is mixed per pixel.
+"""Reconstruction that copies: colour comes from references and the previous frame, and is mixed per pixel.
 
-The paper's reconstruction (`RecurrentReconstruction`) mixes *features* and has to paint every colour anew from them.
-Here the colours themselves are carried to the decoder, at full resolution, and it chooses and corrects:
+The paper's reconstruction (`RecurrentReconstruction`) mixes *features* and has to paint every colour anew from
+them. Here the colours themselves are carried to the decoder, at full resolution, and it chooses and corrects:
 
-`ab_t = M * P_t + (1 - M) * A_t + r` (Eq. 7 in colour space), with P_t the previous frame's ab carried along the
-motion, A_t what the attention copied from the references, M the soft mask and r a residual.
+`ab_t = M * P_t + (1 - M) * A_t + r` (Eq. 7 in colour space), with P_t the previous frame's ab carried along
+the motion, A_t what the attention copied from the references, M the soft mask and r a residual.
 """
 
 from typing import NamedTuple, Protocol
@@ -38,9 +38,9 @@ class References(NamedTuple):
         features: color features. copies: ab of each head. similarity: how well each head matched.
     """
 
-    features: Float[Tensor, "b c h/8 w/8"]
-    copies: Float[Tensor, "b k 2 h/8 w/8"]
-    similarity: Float[Tensor, "b k h/8 w/8"]
+    features: Float[Tensor, "b c h8 w8"]
+    copies: Float[Tensor, "b k 2 h8 w8"]
+    similarity: Float[Tensor, "b k h8 w8"]
 
 
 class CopyResult(NamedTuple):
@@ -54,17 +54,18 @@ class CopyResult(NamedTuple):
 def convex_upsample(
     x: Float[Tensor, "b c h w"], weights: Float[Tensor, "b 9*f*f h w"], factor: int
 ) -> Float[Tensor, "b c f*h f*w"]:
-    """Enlarge a map so that each new pixel is a convex mixture of the 3 x 3 old pixels around it (Teed and Deng 2020).
+    """Make each new pixel a convex mixture of the 3 x 3 old pixels around it (Teed and Deng 2020).
 
     Args:
         x: the map.
-        weights: logits of the mixture, for each of the `factor^2` new pixels of an old one; a softmax is taken.
+        weights: logits of the mixture, for each of the `factor^2` new pixels of an old one; a softmax is
+            taken.
         factor: enlargement.
 
     Raises:
         ValueError: if `weights` has not `9 factor^2` channels.
     """
-    b, c, h, w = x.shape
+    b, _, h, w = x.shape
     if weights.shape != (b, 9 * factor**2, h, w):
         raise ValueError(f"weights: expected {(b, 9 * factor**2, h, w)}, got {tuple(weights.shape)}")
     share = rearrange(weights, "b (n f g) h w -> b 1 n f g h w", n=9, f=factor).softmax(dim=2)
@@ -91,11 +92,11 @@ class CopyReconstruction(nn.Module):
     """Reconstruct frame after frame by mixing copied colours.
 
     Args:
-        propagate: `(lightness, previous lightness, previous ab) -> (ab, residual)`: carries the previous frame to the
-            current one at full resolution.
+        propagate: `(lightness, previous lightness, previous ab) -> (ab, residual)`: carries the previous frame
+            to the current one at full resolution.
         body: `"b width8 h w" -> same`, at H/8: `SwinReconstruction` or `UNetReconstruction`.
-        align: None, or `(moving, target) -> aligned` on features at H/4, for a `propagate` that does not follow the
-            motion itself.
+        align: None, or `(moving, target) -> aligned` on features at H/4, for a `propagate` that does not follow
+            the motion itself.
         half, quarter: channels of the encoder's features at H/2 and H/4.
         attended: channels of the attention's features at H/8.
         heads: heads of the attention.
@@ -139,8 +140,8 @@ class CopyReconstruction(nn.Module):
 
     def step(
         self,
-        half: Float[Tensor, "b c2 h/2 w/2"],
-        quarter: Float[Tensor, "b c4 h/4 w/4"],
+        half: Float[Tensor, "b c2 h2 w2"],
+        quarter: Float[Tensor, "b c4 h4 w4"],
         lightness: Float[Tensor, "b 1 h w"],
         references: References,
         state: RecurrentState | None = None,
@@ -175,7 +176,7 @@ class CopyReconstruction(nn.Module):
 
     def _features(
         self, evidence: Tensor, half: Tensor, quarter: Tensor, references: References
-    ) -> tuple[Float[Tensor, "b c h/2 w/2"], Float[Tensor, "b c h4 w4"]]:
+    ) -> tuple[Float[Tensor, "b c h2 w2"], Float[Tensor, "b c h4 w4"]]:
         evidence_half = self.evidence_half(F.pixel_unshuffle(evidence, 2))
         evidence_quarter = self.evidence_quarter(evidence_half)
         if self.align is not None:

@@ -1,0 +1,127 @@
+"""Reconstruction that mixes copied colours, and the enlargement in which no new value can arise."""
+
+from typing import NamedTuple
+
+import pytest
+import torch
+from ca_swin import CopyReconstruction, References, UNetReconstruction, convex_upsample
+from torch import Tensor, nn
+
+
+def test_convex_upsample_equals_it_written_out():
+    torch.manual_seed(0)
+    x, weights = torch.randn(2, 3, 5, 7), torch.randn(2, 9 * 4, 5, 7)
+    out = convex_upsample(x, weights, 2)
+    share = weights.reshape(2, 9, 2, 2, 5, 7).softmax(dim=1)
+    for row, column, f, g in torch.cartesian_prod(*(torch.arange(n) for n in (5, 7, 2, 2))).tolist():
+        expected = torch.zeros(2, 3)
+        for n in range(9):
+            i, j = min(max(row + n // 3 - 1, 0), 4), min(max(column + n % 3 - 1, 0), 6)
+            expected += share[:, n, f, g, row, column, None] * x[:, :, i, j]
+        torch.testing.assert_close(out[:, :, 2 * row + f, 2 * column + g], expected)
+
+
+def test_convex_upsample_by_hand():
+    """Equal weights average 3 x 3 places with the border repeated: of 0, 9 in a row, (0 + 0 + 9) / 3."""
+    out = convex_upsample(torch.tensor([[[[0.0, 9.0]]]]), torch.zeros(1, 9 * 4, 1, 2), 2)
+    torch.testing.assert_close(out, torch.tensor([[[[3.0, 3.0, 6.0, 6.0]] * 2]]))
+
+
+def test_convex_upsample_makes_no_new_value():
+    torch.manual_seed(0)
+    x = torch.rand(1, 2, 5, 7)
+    out = convex_upsample(x, 10 * torch.randn(1, 9 * 16, 5, 7), 4)
+    assert out.shape == (1, 2, 20, 28)
+    assert x.min() - 1e-6 <= out.min()
+    assert out.max() <= x.max() + 1e-6
+
+
+def test_convex_upsample_gradcheck_and_error():
+    tensors = [torch.randn(1, c, 2, 3, dtype=torch.float64, requires_grad=True) for c in (2, 36)]
+    assert torch.autograd.gradcheck(lambda x, weights: convex_upsample(x, weights, 2), tensors)
+    with pytest.raises(ValueError, match=r"weights: expected \(1, 36, 2, 3\), got \(1, 9, 2, 3\)"):
+        convex_upsample(torch.rand(1, 2, 2, 3), torch.rand(1, 9, 2, 3), 2)
+
+
+class Moved(NamedTuple):
+    ab: Tensor
+    residual: Tensor
+
+
+class NoMotion(nn.Module):
+    """Stands in for motion: the previous colour where it is, wrong by the change of the lightness."""
+
+    def forward(self, lightness: Tensor, previous: Tensor, ab: Tensor) -> Moved:
+        return Moved(ab, lightness - previous)
+
+
+def make(*, trained: bool = False, **options: bool) -> CopyReconstruction:
+    torch.manual_seed(0)
+    body = UNetReconstruction(6, depth=1)
+    sizes = {"half": 3, "quarter": 5, "attended": 7, "heads": 2, "width": 4, "body_width": 6}
+    net = CopyReconstruction(NoMotion(), body, **sizes, **options)
+    if trained:
+        for layer in (net.choose_head, net.enlarge, net.output):
+            nn.init.normal_(layer.weight, std=0.3)
+    return net
+
+
+def frame(seed: int) -> tuple[Tensor, Tensor, Tensor, References]:
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(2, *shape, generator=generator)
+
+    references = References(draw(7, 3, 5), draw(2, 2, 3, 5) / 3, draw(2, 3, 5))
+    return draw(3, 12, 20), draw(5, 6, 10), draw(1, 24, 40) / 3, references
+
+
+def test_untrained_takes_the_attended_copy_and_then_the_previous_frame():
+    net = make()
+    half, quarter, lightness, references = frame(0)
+    copies = torch.tensor([[0.2, -0.4], [0.6, 0.0]])[None, :, :, None, None].expand(2, 2, 2, 3, 5)
+    references = references._replace(copies=copies)
+    first, state = net.step(half, quarter, lightness, references)
+    expected = torch.tensor([0.4, -0.2])[None, :, None, None].expand(2, 2, 24, 40)  # both heads alike
+    torch.testing.assert_close(first.ab, expected)
+    assert first.mask.abs().max() == 0
+    state = state._replace(ab=state.ab + 1)
+    second, _ = net.step(half, quarter, lightness, references, state)
+    mask = torch.sigmoid(torch.tensor(2.0))  # nothing moved, so the motion explains everything
+    torch.testing.assert_close(second.mask, mask.expand(2, 1, 24, 40))
+    torch.testing.assert_close(second.ab, expected + mask)
+    other, _ = net.step(half, quarter, lightness + 1, references, state)
+    assert other.mask.max() < 1e-6
+
+
+def test_without_state_every_frame_is_the_first():
+    with_state, without = make(trained=True), make(trained=True, use_state=False)
+    _, state = with_state.step(*frame(0))
+    expected = with_state.step(*frame(1))[0]
+    torch.testing.assert_close(without.step(*frame(1), state)[0], expected)
+    assert (with_state.step(*frame(1), state)[0].ab - expected.ab).abs().max() > 1e-3
+
+
+def test_every_parameter_learns():
+    net = make(trained=True)
+    _, state = net.step(*frame(0))
+    net.step(*frame(1), state)[0].ab.square().sum().backward()
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_align_receives_evidence_and_target():
+    seen = []
+
+    class Record(nn.Module):
+        def forward(self, moving: Tensor, target: Tensor) -> Tensor:
+            seen.append((moving.shape, target))
+            return moving
+
+    net = make()
+    net.align = Record()
+    half, quarter, lightness, references = frame(0)
+    net.step(half, quarter, lightness, references)
+    assert seen[0][0] == (2, 4, 6, 10)
+    assert torch.equal(seen[0][1], quarter)
