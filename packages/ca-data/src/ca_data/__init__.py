@@ -1,7 +1,15 @@
 """Colour conversion, clips, synthetic clips, augmentation and video in and out."""
 
-from ca_data.augment import AugmentConfig, add_lightness_noise, choose_window, turn_color, weaken_color
+from ca_data.augment import (
+    AugmentConfig,
+    add_lightness_noise,
+    choose_window,
+    turn_color,
+    weaken_color,
+    wear_color,
+)
 from ca_data.cache import ClipCache
+from ca_data.chroma import upsample_chroma
 from ca_data.color import (
     AB_SCALE,
     LIGHTNESS_SCALE,
@@ -14,6 +22,7 @@ from ca_data.color import (
     to_uint8,
 )
 from ca_data.dataset import ClipDataset, Sample, SyntheticDataset
+from ca_data.film_color import chroma_for_luma, film_chroma, fit_chroma, luma_to_lightness
 from ca_data.frames import Clip, FrameFolder, list_clips, write_frames
 from ca_data.pictures import read_picture
 from ca_data.references import ReferenceConfig, choose_references, choose_start
@@ -21,6 +30,19 @@ from ca_data.resize import resize
 from ca_data.seeding import sample_generator
 from ca_data.stills import ReferenceStill, load_references
 from ca_data.synthetic import SyntheticClip, synthetic_clip
+from ca_data.transfer import film_from_srgb, srgb_from_film
+from ca_data.video import StreamInfo, VideoError, VideoInfo, probe
+from ca_data.video_reader import FilmFrame, VideoClip, VideoReader
+from ca_data.video_writer import VideoWriter
+from ca_data.yuv import (
+    YuvCoding,
+    chroma_from_codes,
+    chroma_to_codes,
+    luma_from_codes,
+    luma_to_codes,
+    rgb_to_ycbcr,
+    ycbcr_to_rgb,
+)
 
 __all__ = [
     "AB_SCALE",
@@ -29,30 +51,53 @@ __all__ = [
     "Clip",
     "ClipCache",
     "ClipDataset",
+    "FilmFrame",
     "FrameFolder",
     "ReferenceConfig",
     "ReferenceStill",
     "Sample",
+    "StreamInfo",
     "SyntheticClip",
     "SyntheticDataset",
+    "VideoClip",
+    "VideoError",
+    "VideoInfo",
+    "VideoReader",
+    "VideoWriter",
+    "YuvCoding",
     "add_lightness_noise",
     "choose_references",
     "choose_start",
     "choose_window",
+    "chroma_for_luma",
+    "chroma_from_codes",
+    "chroma_to_codes",
     "denormalize_lab",
+    "film_chroma",
+    "film_from_srgb",
+    "fit_chroma",
     "lab_to_rgb",
     "list_clips",
     "load_references",
+    "luma_from_codes",
+    "luma_to_codes",
+    "luma_to_lightness",
     "network_to_rgb",
     "normalize_lab",
+    "probe",
     "read_picture",
     "resize",
     "rgb_to_lab",
     "rgb_to_network",
+    "rgb_to_ycbcr",
     "sample_generator",
+    "srgb_from_film",
     "synthetic_clip",
     "to_uint8",
     "turn_color",
+    "upsample_chroma",
     "weaken_color",
+    "wear_color",
     "write_frames",
+    "ycbcr_to_rgb",
 ]

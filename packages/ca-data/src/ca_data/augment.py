@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -17,6 +18,7 @@ __all__ = [
     "draw_uniform",
     "turn_color",
     "weaken_color",
+    "wear_color",
 ]
 
 Window = tuple[int, int, int, int]
@@ -141,6 +143,31 @@ def turn_color(
     cos, sin = math.cos(math.radians(degrees)) * scale, math.sin(math.radians(degrees)) * scale
     a, b = ab.unbind(-3)
     return torch.stack((cos * a - sin * b, sin * a + cos * b), dim=-3).clamp_(-1.0, 1.0)
+
+
+def wear_color(ab: Float[Tensor, "2 h w"], generator: torch.Generator) -> Float[Tensor, "2 h w"]:
+    """Make colours look as if they had been carried over many frames: out of place, blurred, faded.
+
+    They are displaced by a smooth random field (up to about 4 pixels), blurred over up to 5 pixels, and lose up to
+    a fifth of their chroma.
+
+    Args:
+        ab: `2 h w`, ab/110.
+        generator: source of chance.
+
+    Returns:
+        `2 h w`.
+    """
+    h, w = ab.shape[-2:]
+    reach = draw_uniform((0.0, 4.0), generator)
+    coarse = torch.randn((1, 2, max(2, h // 24), max(2, w // 24)), generator=generator) * reach / 2
+    field = F.interpolate(coarse, size=(h, w), mode="bicubic", align_corners=False)[0]
+    y, x = torch.meshgrid(torch.arange(h), torch.arange(w), indexing="ij")
+    grid = torch.stack(((2 * (x + field[0]) + 1) / w - 1, (2 * (y + field[1]) + 1) / h - 1), dim=-1)
+    moved = F.grid_sample(ab[None], grid[None].to(ab.dtype), padding_mode="border", align_corners=False)
+    radius = int(torch.randint(3, (1,), generator=generator))
+    padded = F.pad(moved, (radius,) * 4, mode="replicate")
+    return F.avg_pool2d(padded, 2 * radius + 1, stride=1)[0] * draw_uniform((0.8, 1.0), generator)
 
 
 def choose_window(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypedDict
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -18,6 +18,7 @@ from ca_data.augment import (
     draw_uniform,
     turn_color,
     weaken_color,
+    wear_color,
 )
 from ca_data.cache import ClipCache
 from ca_data.color import normalize_lab, rgb_to_lab
@@ -35,7 +36,8 @@ class Sample(TypedDict):
 
     `lightness` `t 1 h w` in [-1, 1] (the input, noisy when augmented); `ab` `t 2 h w`, ab/110 (the answer);
     `references` `m 3 h w` normalised Lab; `clip` its name; `start` the number of the sample's first frame;
-    `reference_frames` the references' numbers. A clip run backwards begins at `start` and counts down.
+    `reference_frames` the references' numbers; `known` whether the colours of the first frame are known beforehand,
+    and `known_ab` `2 h w` what is known of them. A clip run backwards begins at `start` and counts down.
     """
 
     lightness: Float[Tensor, "t 1 h w"]
@@ -44,6 +46,8 @@ class Sample(TypedDict):
     clip: str
     start: int
     reference_frames: Int[Tensor, " m"]
+    known: Bool[Tensor, ""]
+    known_ab: Float[Tensor, "2 h w"]
 
 
 class ClipDataset(Dataset[Sample]):
@@ -146,6 +150,8 @@ class ClipDataset(Dataset[Sample]):
         pixels = self._crop(pixels, augment, generator)
         lab = normalize_lab(rgb_to_lab(pixels))
         lightness, ab, references = _vary(lab, len(frames), augment, generator)
+        known = _happens(self.references.known, generator)
+        worn = known and _happens(self.references.worn, generator)
         return {
             "lightness": lightness,
             "ab": ab,
@@ -153,6 +159,8 @@ class ClipDataset(Dataset[Sample]):
             "clip": self.clips[index].name,
             "start": frames[0],
             "reference_frames": torch.tensor(chosen),
+            "known": torch.tensor(known),
+            "known_ab": wear_color(ab[0], generator) if worn else ab[0],
         }
 
     def _choose_frames(

@@ -19,6 +19,10 @@ class ReferenceConfig:
         max_age: oldest age drawn, in frames, >= 1.
         elsewhere: probability, in [0, 1], that a reference comes from anywhere in the clip outside the sample
             instead.
+        known: probability, in [0, 1], that the colours of the sample's first frame are known beforehand, as they are
+            when a film is coloured on from a dated reference.
+        worn: probability, in [0, 1], that known colours are worn (`wear_color`), as those of a frame far from its
+            reference are.
 
     Raises:
         ValueError: if a field is out of range.
@@ -32,8 +36,12 @@ class ReferenceConfig:
     mean_age: float = 12.0
     max_age: int = 40
     elsewhere: float = 0.2
+    known: float = 0.0
+    worn: float = 0.5
 
     def __post_init__(self) -> None:
+        if not (0 <= self.known <= 1 and 0 <= self.worn <= 1):
+            raise ValueError(f"references need known and worn in [0, 1], got {self}")
         if self.count < 1 or self.max_age < 1 or not self.mean_age > 0 or not 0 <= self.elsewhere <= 1:
             raise ValueError(
                 f"references need count >= 1, max_age >= 1, mean_age > 0 and elsewhere in [0, 1], got {self}"
