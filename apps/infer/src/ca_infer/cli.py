@@ -5,6 +5,7 @@ Exit codes: 0 done, 2 bad input (no output), 3 done but parts of the film did no
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -41,7 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     _quiet_libraries()
-    given = spread_values(sys.argv[1:] if arguments is None else arguments, "--refs")
+    typed = list(sys.argv[1:] if arguments is None else arguments)
+    # The bench's --refs is a number, not a list of stills.
+    given = typed if typed[:1] == ["bench"] else spread_values(typed, "--refs")
     command = typer.main.get_command(app)
     try:
         code = command.main(given, prog_name="infer", standalone_mode=False)
@@ -152,6 +155,66 @@ def colorize(
     with ProgressBar() as bar:
         result = run(source, out, options, bar)
     return _report(result)
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Option("-o", "--out", help="A .safetensors file.")],
+    weights: Annotated[str | None, typer.Option(help="As for colorize.")] = None,
+    half: Annotated[bool, typer.Option("--half", help="Store half precision: half the size.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write weights to a safetensors file of their own."""
+    from ca_infer.export import export as run
+
+    print(run(weights, out, half=half, overwrite=overwrite))
+
+
+@app.command()
+def bench(
+    weights: Annotated[
+        str | None, typer.Option(help="As for colorize, or a preset (tiny, paper, base) with random weights.")
+    ] = None,
+    size: Annotated[str, typer.Option(help="Width and height of the frames.")] = "384x224",
+    frames: Annotated[int, typer.Option(min=1, help="Frames that are timed, after a warm-up.")] = 32,
+    refs: Annotated[int, typer.Option("--refs", min=1, help="Number of references.")] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
+) -> None:
+    """Time the network: median seconds per frame, and where they go."""
+    from ca_infer.arguments import choose_device
+    from ca_infer.bench import bench as run
+    from ca_infer.weights import load_weights
+
+    loaded = load_weights(weights, allow_preset=True)
+    report = run(loaded.model, parse_size(size), frames, refs, choose_device(device))
+    if as_json:
+        print(json.dumps(report.as_dict()))
+        return
+    print(f"{loaded.name} at {size}, {refs} references, {frames} frames on {device}")
+    for name, value in report.as_dict().items():
+        if name != "stages":
+            print(f"{name:>20} {value:.4g}" if isinstance(value, float) else f"{name:>20} {value}")
+    for name, seconds in report.stages.items():
+        print(f"{name:>20} {seconds:.4f} s  {100 * seconds / report.seconds_per_frame:.0f}%")
+
+
+@app.command()
+def weights() -> None:
+    """List the weights that are shipped."""
+    import ca_model
+
+    names = ca_model.shipped_weights()
+    if not names:
+        print("no weights are shipped with this version")
+    for place, name in enumerate(names):
+        path = ca_model.find_weights(name)
+        about = {k: v for k, v in ca_model.read_metadata(name).items() if not k.startswith("coloralign.")}
+        size = path.stat().st_size / 1e6
+        default = " (default)" if place == 0 else ""
+        print(f"{name}{default}: {size:.1f} MB, sha256 {ca_model.weights_hash(name)[:16]}")
+        for key, value in sorted(about.items()):
+            print(f"    {key}: {value}")
 
 
 def _report(result: object) -> int:

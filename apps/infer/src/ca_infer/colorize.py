@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
+import torch
 from ca_data import resize
 from jaxtyping import Float
 from torch import Tensor
@@ -112,9 +113,17 @@ class Tell:
         """Something to know now rather than at the end."""
 
 
+@dataclass(frozen=True)
+class _Run:
+    """Pictures that the network sees in one go, and those among them whose colours are known beforehand."""
+
+    pictures: range
+    given: dict[int, Float[Tensor, "2 h w"]]
+
+
 @dataclass
 class _Item:
-    shot: int
+    run: _Run
     picture: Picture
     low: Float[Tensor, "1 h w"]
 
@@ -164,7 +173,8 @@ def colorize(source: Path, out: Path, options: ColorizeOptions, tell: Tell | Non
         output = FolderOutput(film, renderer, work.folder, options.png_depth)
     segments = split_shots(survey.shots, options.segment)
     painter = Painter(loaded.model, references, device)
-    _paint(film, survey, segments, painter, output, options.size, tell)
+    size = network_size(film.format.shown_size, options.size, film.format.shown_pixel_aspect)
+    _paint(film, survey, segments, painter, output, work, _known_colors(references, size), size, tell)
     tell.stage("writing", None)
     joined = output.publish(out, survey, segments)
     work.remove()
@@ -285,31 +295,38 @@ def _survey(film: Film, options: ColorizeOptions, work: PartialWork, tell: Tell)
     return survey
 
 
+def _known_colors(
+    references: Sequence[Reference], size: tuple[int, int]
+) -> dict[int, Float[Tensor, "2 h w"]]:
+    return {ref.frame: ref.network_ab(size) for ref in references if ref.frame is not None}
+
+
 def _paint(
     film: Film,
     survey: Survey,
     segments: Sequence[range],
     painter: Painter,
     output: Output,
-    budget: tuple[int, int],
+    work: PartialWork,
+    dated: dict[int, Float[Tensor, "2 h w"]],
+    size: tuple[int, int],
     tell: Tell,
 ) -> None:
     """Decode, run the network, and make and encode pictures, each in its own thread, segment by segment."""
-    missing = [segment for segment in segments if not output.has(segment)]
+    todo = {segment.start: segment for segment in segments if not output.has(segment)}
     tell.stage("colouring", len(survey))
-    tell.advance(sum(len(segment) for segment in segments) - sum(len(segment) for segment in missing))
-    if not missing:
-        return
-    todo = {segment.start: segment for segment in missing}
-    items = _decode(film, survey, missing, budget)
+    tell.advance(len(survey) - sum(len(segment) for segment in todo.values()))
+    runs = _runs(survey.shots, list(todo.values()), painter.lookback, work, dated)
+    latest: deque[Tensor] = deque(maxlen=painter.lookback)
     segment: range | None = None
     try:
         with (
-            Prefetch(items, _AHEAD) as decoded,
+            Prefetch(_decode(film, runs, size), _AHEAD) as decoded,
             Prefetch(_predict(decoded, painter), _AHEAD) as predicted,
         ):
             for item, prediction in predicted:
                 index = item.picture.index
+                latest.append(prediction.ab)
                 if index in todo:
                     segment = todo[index]
                     output.begin(segment)
@@ -318,43 +335,73 @@ def _paint(
                 output.add(item.picture, prediction, item.low)
                 tell.advance()
                 if index == segment.stop - 1:
+                    work.keep_state(segment.stop, torch.stack(list(latest)))
                     output.finish()
                     del todo[segment.start]
                     segment = None
     finally:
         output.abandon()
     if todo:
-        first = next(iter(todo.values()))
         raise InferError(
-            f"film {film.path} gave fewer pictures than when it was looked through, none from {first.start} "
+            f"film {film.path} gave fewer pictures than when it was looked through, none from {min(todo)} "
             "on; the file changed or its disk fails: run again with --restart"
         )
 
 
-def _decode(film: Film, survey: Survey, missing: Sequence[range], budget: tuple[int, int]) -> Iterator[_Item]:
-    """Pictures of every shot with something missing, from its beginning: the state begins there."""
-    size = network_size(film.format.shown_size, budget, film.format.shown_pixel_aspect)
-    shots = [shot for shot in enumerate(survey.shots) if any(segment.start in shot[1] for segment in missing)]
-    number, shot = shots.pop(0)
-    for picture in film.pictures(shot.start):
-        if picture.index in shot:
+def _runs(
+    shots: Sequence[range],
+    missing: Sequence[range],
+    lookback: int,
+    work: PartialWork,
+    dated: dict[int, Float[Tensor, "2 h w"]],
+) -> list[_Run]:
+    """For every shot with something missing, a run to its end: from its beginning, or from a kept state.
+
+    A run that goes on from a state begins a little earlier, with pictures whose colours are given, which puts
+    the network into the very state it was left in.
+    """
+    runs = []
+    for shot in shots:
+        first = next((segment.start for segment in missing if segment.start in shot), None)
+        if first is None:
+            continue
+        given = {index: ab for index, ab in dated.items() if index in shot}
+        state = work.state(first) if first - lookback >= shot.start else None
+        if state is None or len(state) != lookback:
+            runs.append(_Run(shot, given))
+        else:
+            start = first - lookback
+            runs.append(_Run(range(start, shot.stop), given | dict(enumerate(state, start))))
+    return runs
+
+
+def _decode(film: Film, runs: Sequence[_Run], size: tuple[int, int]) -> Iterator[_Item]:
+    """The pictures of all runs, each also as the network sees it."""
+    waiting = deque(runs)
+    if not waiting:
+        return
+    for picture in film.pictures(waiting[0].pictures.start):
+        run = waiting[0]
+        if picture.index in run.pictures:
             upright = turn(film.lightness(picture), film.format.rotation)
-            yield _Item(number, picture, resize(upright, size).clamp(-1.0, 1.0))
-        if picture.index >= shot.stop - 1:
-            if not shots:
+            yield _Item(run, picture, resize(upright, size).clamp(-1.0, 1.0))
+        if picture.index >= run.pictures.stop - 1:
+            waiting.popleft()
+            if not waiting:
                 return
-            number, shot = shots.pop(0)
 
 
 def _predict(items: Prefetch[_Item], painter: Painter) -> Iterator[tuple[_Item, Prediction]]:
-    """Run the network shot by shot; its output lags a few pictures behind its input."""
-    for _, shot in itertools.groupby(items, key=lambda item: item.shot):
+    """Run the network run by run; its output lags a few pictures behind its input."""
+    for start, group in itertools.groupby(items, key=lambda item: item.run.pictures.start):
+        first = next(group)
+        given = {index - start: ab for index, ab in first.run.given.items() if index >= start}
         waiting: deque[_Item] = deque()
-        for prediction in painter.paint(_note_all(shot, waiting)):
+        for prediction in painter.paint(_note_all(itertools.chain([first], group), waiting), given):
             yield waiting.popleft(), prediction
 
 
-def _note_all(items: Iterator[_Item], waiting: deque[_Item]) -> Iterator[Float[Tensor, "1 h w"]]:
+def _note_all(items: Iterable[_Item], waiting: deque[_Item]) -> Iterator[Float[Tensor, "1 h w"]]:
     for item in items:
         waiting.append(item)
         yield item.low

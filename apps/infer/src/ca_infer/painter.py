@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -48,17 +48,32 @@ class Painter:
                 [reference.lab[None].to(device) for reference in references]
             )
 
-    def paint(self, lightness: Iterable[Float[Tensor, "1 h w"]]) -> Iterator[Prediction]:
-        """Colour one shot from its beginning; the recurrent state starts anew.
+    @property
+    def lookback(self) -> int:
+        """How many pictures before one must be known, colours and all, to go on from it as if never stopped.
+
+        One for the recurrent state, and the earlier half of the window that the alignment looks at.
+        """
+        return self._model.config.neighbors + 1
+
+    def paint(
+        self,
+        lightness: Iterable[Float[Tensor, "1 h w"]],
+        given: Mapping[int, Float[Tensor, "2 h w"]] | None = None,
+    ) -> Iterator[Prediction]:
+        """Colour one stretch of a shot; the recurrent state starts anew.
 
         Args:
             lightness: of every picture, upright, at the network's size, in [-1, 1].
+            given: colours known beforehand, by place in the stretch; they come out as they are, and later
+                pictures build on them.
 
         Yields:
             One prediction per picture, a few pictures behind.
         """
         frames = (frame[None].to(self._device) for frame in lightness)
+        known = {place: ab[None].to(self._device) for place, ab in (given or {}).items()}
         # No inference mode: the tensors travel to other threads and are worked on in place there.
         with torch.no_grad():
-            for output in self._model.stream(frames, self._tokens):
+            for output in self._model.stream(frames, self._tokens, given=known):
                 yield Prediction(output.ab[0, 0].float().cpu(), output.confidence[0, 0].float().cpu())

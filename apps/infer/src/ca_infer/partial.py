@@ -8,6 +8,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
 from ca_infer.film import Survey
 
 __all__ = ["PartialWork", "file_signature"]
@@ -52,6 +57,23 @@ class PartialWork:
     def keep_survey(self, survey: Survey) -> None:
         """Keep a survey for the next run."""
         _write(self.folder / "survey.json", vars(survey))
+
+    def state(self, index: int) -> Float[Tensor, "n 2 h w"] | None:
+        """Colours of the pictures just before one, as the network gave them; None if not kept."""
+        try:
+            return torch.from_numpy(np.load(self._state_file(index)))
+        except (OSError, ValueError):
+            return None
+
+    def keep_state(self, index: int, ab: Float[Tensor, "n 2 h w"]) -> None:
+        """Keep the colours of the pictures just before one."""
+        final = self._state_file(index)
+        growing = final.with_suffix(".growing.npy")
+        np.save(growing, ab.numpy())
+        growing.replace(final)
+
+    def _state_file(self, index: int) -> Path:
+        return self.folder / f"{index:08d}.state.npy"
 
     def remove(self) -> None:
         """Remove the folder: the output is complete."""

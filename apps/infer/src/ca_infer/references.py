@@ -33,6 +33,10 @@ class Reference:
     frame: int | None
     digest: str
 
+    def network_ab(self, size: tuple[int, int]) -> Float[Tensor, "2 h w"]:
+        """Its colours at the network's size of the film."""
+        return resize(self.lab[1:], size)
+
     def full_ab(self, size: tuple[int, int]) -> Float[Tensor, "2 h w"]:
         """Its colours at another size, read anew from the file: stills are not held at full size."""
         image = load_references([self.path])[0].image

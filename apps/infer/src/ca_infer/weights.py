@@ -13,9 +13,6 @@ from ca_infer.errors import InferError
 
 __all__ = ["LoadedModel", "default_weights", "load_weights"]
 
-# Best first; the demo's weights stand in until a better network is shipped.
-_PREFERRED = ("base", "paper", "tiny")
-
 
 @dataclass(frozen=True)
 class LoadedModel:
@@ -38,13 +35,9 @@ def default_weights() -> str:
     Raises:
         InferError: if none are shipped.
     """
-    shipped = list(ca_model.shipped_weights())
+    shipped = ca_model.shipped_weights()
     if not shipped:
         raise InferError("no weights are shipped with this version; give --weights FILE.safetensors")
-    for start in _PREFERRED:
-        for name in shipped:
-            if name.startswith(start):
-                return name
     return shipped[0]
 
 
@@ -52,7 +45,7 @@ def load_weights(name: str | None, *, allow_preset: bool = False) -> LoadedModel
     """Load a network.
 
     Args:
-        name: a shipped name, a safetensors file or a hub id; None for the default.
+        name: a shipped name, a safetensors file or `hub:OWNER/NAME`; None for the default.
         allow_preset: whether a preset's name (`tiny`, `paper`, `base`) gives random weights where no shipped
             weights have that name.
 

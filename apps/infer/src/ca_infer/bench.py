@@ -1,0 +1,130 @@
+"""How fast the network is, stage by stage, and what it costs."""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from ca_model import ColorAlignNet, count_cost
+
+__all__ = ["BenchReport", "bench"]
+
+_WARM_UP = 3
+
+
+@dataclass(frozen=True)
+class BenchReport:
+    """What a bench run found; the fields are the keys of `--json`.
+
+    Args:
+        seconds_per_frame: median.
+        frames_per_second: its inverse.
+        gflop_per_frame: multiplications and additions of convolutions and matrix products, in 1e9.
+        parameters: number of learnt numbers.
+        peak_rss_mib: most memory the process has held, in MiB.
+        stages: median seconds per frame of the parts of the network; `other` is the rest.
+    """
+
+    seconds_per_frame: float
+    frames_per_second: float
+    gflop_per_frame: float
+    parameters: int
+    peak_rss_mib: float
+    stages: dict[str, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def bench(
+    model: ColorAlignNet, size: tuple[int, int], frames: int, references: int, device: torch.device
+) -> BenchReport:
+    """Time a stream of frames, references already encoded.
+
+    Args:
+        model: the network.
+        size: height and width of frames and references.
+        frames: how many are timed, after a warm-up.
+        references: how many there are.
+        device: where to run.
+
+    Returns:
+        The report.
+    """
+    cost = count_cost(model, size=size, references=references)
+    model = model.to(device).eval()
+    generator = torch.Generator().manual_seed(0)
+    stills = torch.rand(1, references, 3, *size, generator=generator) * 0.5
+    picture = torch.rand(1, 1, *size, generator=generator).mul(2.0).sub(1.0).to(device)
+    clock = _Clock(device)
+    with torch.no_grad(), clock.watching(model):
+        tokens = model.encode_references(stills.to(device))
+        outputs = model.stream((picture.roll(step, -1) for step in range(frames + _WARM_UP)), tokens)
+        rows = [clock.lap(lambda: next(outputs)) for _ in range(frames + _WARM_UP)]
+    rows = rows[_WARM_UP:]
+    whole = statistics.median(row["whole"] for row in rows)
+    names = [name for name in rows[-1] if name != "whole"]
+    stages = {name: statistics.median(row.get(name, 0.0) for row in rows) for name in names}
+    stages["other"] = max(0.0, whole - sum(stages.values()))
+    return BenchReport(whole, 1.0 / whole, cost.gflop_per_frame, cost.parameters, _peak_rss_mib(), stages)
+
+
+class _Clock:
+    """Times calls, and within them the network's parts."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._row: dict[str, float] = {}
+
+    def lap(self, call: Callable[[], object]) -> dict[str, float]:
+        self._row = {}
+        start = self._now()
+        call()
+        return {"whole": self._now() - start, **self._row}
+
+    @contextmanager
+    def watching(self, model: ColorAlignNet) -> Iterator[None]:
+        """Put a stopwatch around the parts that a frame passes through."""
+        parts: list[tuple[str, Any, str]] = [
+            ("encoder", model.encoder, "forward"),
+            ("attention", model.transfer, "forward"),
+            ("reconstruction", model.reconstruction, "step"),
+        ]
+        if model.alignment is not None:
+            parts.insert(2, ("alignment", model.alignment, "align"))
+        for name, module, method in parts:
+            setattr(module, method, self._timed(name, getattr(module, method)))
+        try:
+            yield
+        finally:
+            for _, module, method in parts:
+                # The instance attribute hid the class's method, which comes back.
+                delattr(module, method)
+
+    def _timed(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any, **options: Any) -> Any:
+            start = self._now()
+            result = call(*args, **options)
+            self._row[name] = self._row.get(name, 0.0) + self._now() - start
+            return result
+
+        return run
+
+    def _now(self) -> float:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        return time.perf_counter()
+
+
+def _peak_rss_mib() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Linux counts in KiB, macOS in bytes.
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
