@@ -22,7 +22,15 @@ from ca_trainer.protocols import parse_protocol
 from ca_trainer.results import Results, read_results
 from ca_trainer.run_files import write_comparison, write_run
 
-__all__ = ["choose_clips", "evaluate_clips", "parse_size", "register", "torch_device"]
+__all__ = [
+    "choose_clips",
+    "evaluate_clips",
+    "load_lpips",
+    "name_dataset",
+    "parse_size",
+    "register",
+    "torch_device",
+]
 
 
 def evaluate_clips(
@@ -62,12 +70,13 @@ def evaluate_clips(
     return write_run(records, assessment, dataset)
 
 
-def choose_clips(data: Path, names: str = "") -> list[FrameFolder]:
+def choose_clips(data: Path, names: str = "", most_frames: int | None = None) -> list[FrameFolder]:
     """The clips of a folder, or those of them that are named.
 
     Args:
         data: a folder of clips, or one clip.
         names: names separated by commas; empty for all.
+        most_frames: leave out what comes after so many frames.
 
     Returns:
         The clips.
@@ -81,12 +90,14 @@ def choose_clips(data: Path, names: str = "") -> list[FrameFolder]:
             " evaluation's size first: prepare --davis ROOT --out DIR"
         )
     clips = {clip.name: clip for clip in list_clips(data)}
+    for clip in clips.values():
+        clip.files = clip.files[:most_frames]
     if not names:
         return list(clips.values())
-    chosen = [name.strip() for name in names.split(",") if name.strip()]
+    chosen = [name.strip() for name in names.split(",")]
     unknown = [name for name in chosen if name not in clips]
-    if unknown or not chosen:
-        raise TrainerError(f"clips: expected some of {', '.join(clips)}, got {', '.join(unknown) or names!r}")
+    if unknown:
+        raise TrainerError(f"clips: expected some of {', '.join(clips)}, got {', '.join(unknown)}")
     return [clips[name] for name in dict.fromkeys(chosen)]
 
 
@@ -151,9 +162,9 @@ def _evaluate(
     rule = parse_protocol(protocol, reference_every)
     colorizer = _colorizer(method, weights, predictions, chosen, name, torch_device(device))
     folder = out or Path("runs") / f"evaluate-{colorizer.name}-{rule.name}"
-    lpips, note = _lpips(lpips_weights)
+    lpips, note = load_lpips(lpips_weights)
     assessment = Assessment(colorizer, rule, folder, parse_size(size), lpips, note, save_frames)
-    results = evaluate_clips(chosen, assessment, dataset=dataset or _dataset_name(data), console=console)
+    results = evaluate_clips(chosen, assessment, dataset=dataset or name_dataset(data), console=console)
     console.print((folder / "table.md").read_text(), soft_wrap=True, markup=False)
     for key, reason in results.data["missing"].items():
         console.print(f"{key} is missing: {reason}", soft_wrap=True, markup=False)
@@ -185,7 +196,8 @@ def _colorizer(
     return ModelColorizer(weights, device=device, name=name)
 
 
-def _lpips(weights: Path | None) -> tuple[nn.Module | None, str]:
+def load_lpips(weights: Path | None) -> tuple[nn.Module | None, str]:
+    """The LPIPS network, or None and why it is missing; a file that was named must be there."""
     try:
         return ca_metrics.load_lpips("alex", weights=weights), ""
     except ca_metrics.LPIPSUnavailable as error:
@@ -204,7 +216,7 @@ def parse_size(text: str) -> tuple[int, int] | None:
     return int(height), int(width)
 
 
-def _dataset_name(data: Path) -> str:
+def name_dataset(data: Path) -> str:
     """What ``prepare`` called the set, or the folder's name."""
     manifest = data / "manifest.json"
     if manifest.is_file():

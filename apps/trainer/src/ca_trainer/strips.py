@@ -44,7 +44,7 @@ class StripWriter:
         scored: numbers of the scored frames.
 
     Example:
-        >>> import tempfile
+        >>> import tempfile, torch
         >>> frame = torch.zeros(3, 16, 24, dtype=torch.uint8)
         >>> strip = StripWriter(Path(tempfile.mkdtemp()), [1, 2])
         >>> for number, psnr in [(1, 20.0), (2, 30.0)]:
