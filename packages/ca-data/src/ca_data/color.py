@@ -67,7 +67,7 @@ def rgb_to_lab(
     if rgb.dtype == torch.uint8:
         linear = _linear_table(rgb.device).index_select(0, rgb.flatten().int()).view(rgb.shape)
     else:
-        linear = _decode_srgb(_at_least_float32(rgb))
+        linear = decode_srgb(_at_least_float32(rgb))
     rows = [[value / white for value in row] for row, white in zip(_XYZ_FROM_RGB, _WHITE, strict=True)]
     x, y, z = _compress(_mix(linear, rows)).unbind(-3)
     return torch.stack((116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)), dim=-3)
@@ -96,7 +96,7 @@ def lab_to_rgb(lab: Float[Tensor, "*batch 3 h w"]) -> Float[Tensor, "*batch 3 h 
     lightness, a, b = _at_least_float32(lab).unbind(-3)
     y = (lightness + 16.0) / 116.0
     xyz = _expand(torch.stack((y + a / 500.0, y, y - b / 200.0), dim=-3))
-    return _encode_srgb(_mix(xyz, _rgb_from_white_xyz()))
+    return encode_srgb(_mix(xyz, _rgb_from_white_xyz()))
 
 
 def normalize_lab(lab: Float[Tensor, "*batch 3 h w"]) -> Float[Tensor, "*batch 3 h w"]:
@@ -238,7 +238,7 @@ def _rgb_from_white_xyz() -> list[list[float]]:
 @lru_cache(maxsize=8)
 def _linear_table(device: torch.device) -> Tensor:
     levels = torch.arange(256, dtype=torch.float64) / 255.0
-    return _decode_srgb(levels).float().to(device)
+    return decode_srgb(levels).float().to(device)
 
 
 def _power(base: Tensor, exponent: float) -> Tensor:
@@ -257,13 +257,17 @@ def _power(base: Tensor, exponent: float) -> Tensor:
     return result.view(base.shape)
 
 
-def _decode_srgb(encoded: Tensor) -> Tensor:
-    """sRGB to linear light. The clamp keeps the power's gradient finite where the power is not used."""
+def decode_srgb(encoded: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
+    """sRGB's curve to linear light (IEC 61966-2-1), of any shape; negative values follow its line.
+
+    The clamp keeps the power's gradient finite where the power is not used.
+    """
     curve = _power((encoded.clamp(min=0.04045) + 0.055) / 1.055, 2.4)
     return torch.where(encoded > 0.04045, curve, encoded / 12.92)
 
 
-def _encode_srgb(linear: Tensor) -> Tensor:
+def encode_srgb(linear: Float[Tensor, "*axes"]) -> Float[Tensor, "*axes"]:
+    """Linear light to sRGB's curve: the inverse of `decode_srgb`."""
     curve = 1.055 * _power(linear.clamp(min=0.0031308), 1.0 / 2.4) - 0.055
     return torch.where(linear > 0.0031308, curve, linear * 12.92)
 
