@@ -31,7 +31,8 @@ class Adversary:
                 'losses.adversarial: not with compute.strategy = "fsdp"; use "ddp" or set it to 0'
             )
         self.recipe, self.fabric = recipe, fabric
-        self.learner = set_up(recipe, fabric, ca_losses.PatchDiscriminator())
+        discriminator = ca_losses.PatchDiscriminator(channels=recipe.losses.discriminator_channels)
+        self.learner = set_up(recipe, fabric, discriminator)
 
     def judge(self, ab: Float[Tensor, "b t 2 h w"], batch: Batch) -> Float[Tensor, "bt 1 ph pw"]:
         """What the discriminator says of the network's frames, for the network to learn from.
