@@ -92,7 +92,7 @@ def test_ablate_trains_once_scores_and_prints_table_3(
         < table.index("| ColorAlignNet (ours)")
     )
     assert "3 steps, seed 0, scored on" in table
-    assert "1 clips, 5 frames, 53x37, first-frame" in table
+    assert "1 clip, 5 frames, 53x37, first-frame" in table
     assert '`reconstruction = "unet"`' in table
     assert (out / "report.html").is_file()
     capsys.readouterr()

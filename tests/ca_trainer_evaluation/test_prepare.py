@@ -4,11 +4,13 @@ import hashlib
 import json
 from pathlib import Path
 
+import av
 import pytest
 import torch
 from ca_data import FrameFolder, resize, synthetic_clip, write_frames
 from ca_data.davis import davis_clips, davis_splits
 from ca_data.prepared import EvaluationSet, changed_clips, video_sources
+from ca_data.video_reader import VideoClip
 from ca_trainer.cli import main
 
 SIZE = ("--size", "48x32")
@@ -128,6 +130,27 @@ def test_evaluation_takes_the_name_from_the_manifest(davis: Path, tmp_path: Path
     assert results["dataset"] == "DAVIS 2017 val"
     assert results["mean"]["cdc"] is None
     assert "more than 4 frames" in results["missing"]["cdc"]
+
+
+def test_a_folder_of_videos_is_decoded_and_resized(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    film = tmp_path / "videos" / "lake.mkv"
+    film.parent.mkdir()
+    with av.open(film, "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv444p"
+        for picture in synthetic_clip(7, frames=5, size=(48, 64)):
+            frame = av.VideoFrame.from_ndarray(picture.permute(1, 2, 0).contiguous().numpy(), format="rgb24")
+            container.mux(stream.encode(frame.reformat(format="yuv444p")))
+        container.mux(stream.encode())
+    out = tmp_path / "set"
+    videos = ("--videos", film.parent, "--name", "Videvo", "--most-frames", 3, *SIZE, "--out", out)
+    assert prepare(*videos) == 0
+    assert "Videvo: 1 clip, 3 frames" in capsys.readouterr().out
+    expected = resize(VideoClip(film).read([0, 1, 2]), (32, 48))
+    assert torch.equal(FrameFolder(out / "lake").read(), expected)
+    assert json.loads((out / "manifest.json").read_text())["clips"]["lake"]["source_size"] == [64, 48]
+    assert prepare(*videos) == 0
+    assert "1 already there" in capsys.readouterr().out
 
 
 def test_folders_of_frames_stand_beside_videos(tmp_path: Path):

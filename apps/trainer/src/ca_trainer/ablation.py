@@ -21,18 +21,17 @@ from ca_trainer.evaluation import (
     evaluate_clips,
     load_lpips,
     name_dataset,
-    parse_size,
     torch_device,
 )
 from ca_trainer.measures import PAPER_MEASURES
-from ca_trainer.protocols import EvaluationProtocol
+from ca_trainer.protocols import EvaluationProtocol, parse_size
 from ca_trainer.published import ABLATIONS
 from ca_trainer.recipe import Recipe
 from ca_trainer.recipe_toml import changed_fields, load_recipe, parse_recipe, recipe_to_toml
 from ca_trainer.results import Results, write_json
 from ca_trainer.run_files import write_comparison
 from ca_trainer.run_folder import holds_run
-from ca_trainer.tables import TableRow, latex_table, markdown_table
+from ca_trainer.tables import TableRow, counted, latex_table, markdown_table
 
 __all__ = ["STRUCTURES", "Structure", "ablation_recipe", "ablation_rows", "register"]
 
@@ -47,44 +46,51 @@ class Structure:
     Args:
         name: the row's.
         field: of ``ca_model.ColorAlignConfig``; empty for the full network.
-        choices: values to switch between: the first unless the full network has it already.
-        meaning: what it shows.
+        choices: values to switch to and what each means: the first that the full network does not have.
     """
 
     name: str
     field: str = ""
-    choices: tuple[Any, ...] = ()
-    meaning: str = "everything"
+    choices: tuple[tuple[Any, str], ...] = ()
 
     @property
     def folder(self) -> str:
         """Its folder below ``--out``."""
         return self.name.split(" (")[0].lower().replace(" ", "-")
 
-    def switched(self, config: ca_model.ColorAlignConfig) -> dict[str, Any]:
-        """The field and its value in this structure.
+    def switch(self, config: ca_model.ColorAlignConfig) -> tuple[dict[str, Any], str]:
+        """The changed field of the configuration in this structure, and what it means.
+
+        Args:
+            config: the full network's.
+
+        Raises:
+            TrainerError: if the full network has no other choice left.
 
         Example:
-            >>> Structure("Structure 3", "reconstruction", ("unet",)).switched(ca_model.PRESETS["tiny"])
-            {'reconstruction': 'unet'}
+            >>> STRUCTURES[2].switch(ca_model.PRESETS["tiny"])
+            ({'reconstruction': 'unet'}, 'a U-Net instead of Swin')
         """
         if not self.field:
-            return {}
-        others = [choice for choice in self.choices if choice != getattr(config, self.field)]
-        if not others:
-            raise TrainerError(
-                f"ablate: {self.name} is {self.field}={self.choices[0]!r}, which the full network of this recipe has"
-                " already; choose another recipe"
-            )
-        return {self.field: others[0]}
+            return {}, "the full network"
+        for value, meaning in self.choices:
+            if value != getattr(config, self.field):
+                return {self.field: value}, meaning
+        raise TrainerError(
+            f"ablate: {self.name} is {self.field}={self.choices[0][0]!r}, which the full network of this recipe has"
+            " already; choose another recipe"
+        )
 
+
+_FLOW = ("flow", "optical flow instead of deformable convolution")
+# A copying preset follows the flow already; what it is held against then is deformable convolution.
+_DEFORM = ("deform", "deformable convolution instead of optical flow")
 
 STRUCTURES: tuple[Structure, ...] = (
-    Structure("Structure 1", "temporal_prior", (False,), "no temporal prior"),
-    # A copying preset follows the flow already; what it is held against then is deformable convolution.
-    Structure("Structure 2", "alignment", ("flow", "deform"), "the other way to align"),
-    Structure("Structure 3", "reconstruction", ("unet",), "a U-Net instead of Swin"),
-    Structure("Structure 4", "color_transfer", ("adain",), "AdaIN instead of source-reference attention"),
+    Structure("Structure 1", "temporal_prior", ((False, "no temporal prior"),)),
+    Structure("Structure 2", "alignment", (_FLOW, _DEFORM)),
+    Structure("Structure 3", "reconstruction", (("unet", "a U-Net instead of Swin"),)),
+    Structure("Structure 4", "color_transfer", (("adain", "AdaIN instead of source-reference attention"),)),
     Structure(FULL),
 )
 
@@ -112,8 +118,8 @@ def ablation_recipe(recipe: Recipe, structure: Structure) -> Recipe:
         raise TrainerError(
             "ablate: expected a recipe that starts from random weights, got model.initial_weights"
         )
-    full = ca_model.preset(recipe.model.preset, **recipe.model.overrides)
-    switched = structure.switched(full)
+    full = _configuration(recipe)
+    switched, _ = structure.switch(full)
     replace(full, **switched)
     return replace(recipe, model=replace(recipe.model, overrides={**recipe.model.overrides, **switched}))
 
@@ -179,7 +185,7 @@ def _ablate(
             colorizer, EvaluationProtocol(), folder / "evaluation", parse_size(size), lpips, note
         )
         scored.append((structure, evaluate_clips(chosen, scoring, dataset=dataset, console=console)))
-        lines.append(_account(structure, own, record))
+        lines.append(_account(structure, full, record))
     console.print(_write(scored, lines, out, full, published=published), soft_wrap=True, markup=False)
 
 
@@ -198,7 +204,7 @@ def _trained(recipe: Recipe, folder: Path, console: Console, structure: Structur
         return record
     from ca_trainer.training import train  # takes seconds to import: a wrong option is told of before
 
-    console.rule(f"{structure.name}: {structure.meaning}")
+    console.rule(structure.name)
     started, resumed = time.monotonic(), holds_run(run)
     result = train(recipe, out=run, resume=resumed, console=console)
     if not result.finished:
@@ -210,16 +216,19 @@ def _trained(recipe: Recipe, folder: Path, console: Console, structure: Structur
     return record
 
 
-def _account(structure: Structure, recipe: Recipe, record: dict[str, Any]) -> str:
+def _account(structure: Structure, full: Recipe, record: dict[str, Any]) -> str:
     """What was switched and what it cost, for the lines below the table."""
-    switch = ""
-    if structure.field:
-        switch = f" (`{structure.field} = {json.dumps(recipe.model.overrides[structure.field])}`)"
+    switched, meaning = structure.switch(_configuration(full))
+    told = "".join(f" (`{field} = {json.dumps(value)}`)" for field, value in switched.items())
     duration = (
         f" in {record['seconds'] / 60:.1f} minutes" if record["seconds"] else ", interrupted in between"
     )
     size = f"{record['parameters'] / 1e6:.2f} M parameters"
-    return f"- {structure.name}: {structure.meaning}{switch}; {size}, {record['steps']} steps{duration}"
+    return f"- {structure.name}: {meaning}{told}; {size}, {record['steps']} steps{duration}"
+
+
+def _configuration(recipe: Recipe) -> ca_model.ColorAlignConfig:
+    return ca_model.preset(recipe.model.preset, **recipe.model.overrides)
 
 
 def _write(
@@ -236,8 +245,8 @@ def _write(
     frames = sum(len(clip["frame"]) for clip in first.frames.values())
     dataset, protocol, size, clips = first.setting
     budget = (
-        f"Recipe {full.name}, {full.steps} steps, seed {full.seed}, scored on {dataset}: {len(clips)} clips, "
-        f"{frames} frames, {size}, {protocol}."
+        f"Recipe {full.name}, {full.steps} steps, seed {full.seed}, scored on {dataset}: "
+        f"{counted(len(clips), 'clip')}, {frames} frames, {size}, {protocol}."
     )
     head = "Ablation experiment setting"
     write_comparison([results for _, results in scored], out, published=False)

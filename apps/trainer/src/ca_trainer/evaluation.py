@@ -18,16 +18,16 @@ from torch import nn
 from ca_trainer.assess import Assessment
 from ca_trainer.colorizers import BaselineColorizer, Colorizer, FolderColorizer, ModelColorizer
 from ca_trainer.errors import TrainerError
-from ca_trainer.protocols import parse_protocol
+from ca_trainer.protocols import parse_protocol, parse_size
 from ca_trainer.results import Results, read_results
 from ca_trainer.run_files import write_comparison, write_run
+from ca_trainer.tables import counted
 
 __all__ = [
     "choose_clips",
     "evaluate_clips",
     "load_lpips",
     "name_dataset",
-    "parse_size",
     "register",
     "torch_device",
 ]
@@ -53,7 +53,7 @@ def evaluate_clips(
     stale = assessment.stale(clips)
     if stale:
         console.print(
-            f"{stale} clips in {assessment.out} were scored with other options or data: scoring them afresh"
+            f"{counted(stale, 'clip')} in {assessment.out} scored with other options or data: scoring afresh"
         )
     records = {}
     with _progress(console) as progress:
@@ -204,16 +204,6 @@ def load_lpips(weights: Path | None) -> tuple[nn.Module | None, str]:
         if weights is not None:
             raise
         return None, str(error)
-
-
-def parse_size(text: str) -> tuple[int, int] | None:
-    """``384x224`` (width x height) as (height, width)."""
-    if not text:
-        return None
-    width, cross, height = text.lower().partition("x")
-    if not (cross and width.isdecimal() and height.isdecimal() and min(int(width), int(height)) >= 16):
-        raise TrainerError(f"size: expected WIDTHxHEIGHT of at least 16 pixels, as 384x224, got {text!r}")
-    return int(height), int(width)
 
 
 def name_dataset(data: Path) -> str:

@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from ca_trainer.errors import TrainerError
-from ca_trainer.evaluation import parse_size
+from ca_trainer.protocols import parse_size
+from ca_trainer.tables import counted
 
 __all__ = ["register"]
 
@@ -63,7 +64,7 @@ def _prepare(
             progress.advance(task)
     frames = sum(prepared.clips[source.name].frames for source in sources)
     console.print(
-        f"{dataset}: {len(sources)} clips, {frames} frames at {size} in {out} ({made} made,"
+        f"{dataset}: {counted(len(sources), 'clip')}, {frames} frames at {size} in {out} ({made} made,"
         f" {len(sources) - made} already there); checksums in {out / 'manifest.json'}",
         soft_wrap=True,
         markup=False,

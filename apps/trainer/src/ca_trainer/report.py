@@ -16,7 +16,7 @@ from ca_trainer.charts import COLORS, ERROR_RANGE, bar_chart, time_charts
 from ca_trainer.measures import MEASURES, REPORT_MEASURES
 from ca_trainer.published import published_rows
 from ca_trainer.results import Results
-from ca_trainer.tables import TableRow, in_paper_order, marks
+from ca_trainer.tables import TableRow, counted, in_paper_order, marks
 
 __all__ = ["grouped", "report_html", "summary_rows"]
 
@@ -109,7 +109,7 @@ def _group(runs: Sequence[Results], published: bool) -> dict[str, Any]:
     return {
         "title": (_PAPER_TABLES.get(_paper_set(dataset), "") if len(runs) > 1 else "")
         + f"{dataset}, {protocol}, {size}",
-        "description": f"{len(clips)} clips, {scored} scored frames. {first.data['protocol_description']}.",
+        "description": f"{counted(len(clips), 'clip')}, {scored} scored frames. {first.data['protocol_description']}.",
         "runs": [{"name": name, "color": color} for name, color in colors.items()],
         "summary": _table(summary_rows(runs, published=published), "Method", first.data.get("missing", {})),
         "psnr_bars": _bars(by_name, clips, "psnr"),

@@ -12,7 +12,7 @@ from ca_trainer.assess import Assessment
 from ca_trainer.measures import PAPER_MEASURES, REPORT_MEASURES
 from ca_trainer.report import display_names, grouped, report_html, summary_rows
 from ca_trainer.results import FORMAT, Results, environment, write_json
-from ca_trainer.tables import TableRow, csv_table, latex_table, markdown_table
+from ca_trainer.tables import TableRow, counted, csv_table, latex_table, markdown_table
 
 __all__ = ["write_comparison", "write_run"]
 
@@ -95,7 +95,7 @@ def _write_tables(runs: Sequence[Results], out: Path, *, published: bool) -> str
     for members in grouped(runs):
         rows = summary_rows(members, published=published)
         dataset, protocol, size, clips = members[0].setting
-        caption = f"{dataset}, {len(clips)} clips, {size}, protocol {protocol}"
+        caption = f"{dataset}, {counted(len(clips), 'clip')}, {size}, protocol {protocol}"
         markdown.append(f"{caption}\n\n{markdown_table(rows, REPORT_MEASURES)}")
         latex.append(latex_table(rows, PAPER_MEASURES, caption=f"Results on {caption}"))
     text = "\n".join(markdown)

@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 from ca_trainer.measures import DASH, MEASURES, Measure
 from ca_trainer.published import PAPER_ORDER, PublishedRow
 
-__all__ = ["TableRow", "csv_table", "in_paper_order", "latex_table", "markdown_table", "marks"]
+__all__ = ["TableRow", "counted", "csv_table", "in_paper_order", "latex_table", "markdown_table", "marks"]
 
 NOT_MEASURED = "published, not measured here"
 _TEX_MARKS = {"†": r"$^\dagger$", "‡": r"$^\ddagger$", "§": r"$^\S$", "¶": r"$^\P$"}
@@ -186,6 +186,16 @@ def latex_table(
     lines += [r"\hline", r"\end{tabular}"]
     lines += [rf"\par\footnotesize {_TEX_MARKS[mark]} {_tex(note)}" for note, mark in notes.items()]
     return "\n".join([*lines, r"\end{table}"]) + "\n"
+
+
+def counted(number: int, thing: str) -> str:
+    """A number and its thing, one or many.
+
+    Example:
+        >>> counted(1, "clip"), counted(12, "clip")
+        ('1 clip', '12 clips')
+    """
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def csv_table(rows: Sequence[TableRow], columns: Sequence[str], *, first: str = "clip") -> str:

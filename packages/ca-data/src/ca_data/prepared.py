@@ -216,13 +216,14 @@ def _source_frames(source: VideoSource | FrameFolder, most: int | None) -> Itera
             yield source.read([number])[0]
         return
     # PyAV is wanted for videos only: preparing DAVIS works without it.
-    from ca_data.video import VideoReader
+    from ca_data.video_reader import VideoReader
 
-    with VideoReader(source.path) as reader:
-        for number, frame in enumerate(reader):
-            if number == most:
-                return
-            yield frame
+    reader = VideoReader(source.path)
+    turns = round(reader.info.rotation / 90) % 4
+    for number, frame in enumerate(reader):
+        if number == most:
+            return
+        yield frame.rgb().rot90(turns, (-2, -1))
 
 
 def _source_digest(source: VideoSource | FrameFolder, most: int | None) -> str:
