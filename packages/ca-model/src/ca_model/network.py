@@ -104,6 +104,8 @@ class ColorAlignNet(
         self.reference_encoder = PyramidEncoder(3, config.widths[: 3 if config.copying else 4])
         if config.copying:
             self.context = nn.Conv2d(config.widths[3], matched, 1)
+            # Centred channels: after a rectifier all cosines would start near 1.
+            self.center = nn.LayerNorm(matched)
         if config.color_transfer == "attention":
             self.transfer: SourceReferenceAttention | AdaptiveInstanceNorm = SourceReferenceAttention(
                 matched,
@@ -230,7 +232,7 @@ class ColorAlignNet(
 
     def _matched(self, maps: list[Tensor]) -> Tensor:
         context = F.interpolate(self.context(maps[3]), scale_factor=2, mode="bilinear", align_corners=False)
-        return maps[2] + context
+        return rearrange(self.center(rearrange(maps[2] + context, "b c h w -> b h w c")), "b h w c -> b c h w")
 
     def _encode(self, lightness: Tensor, tokens: ReferenceTokens) -> _Frame:
         lightness = _pad(lightness)

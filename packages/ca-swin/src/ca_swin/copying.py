@@ -171,7 +171,7 @@ class CopyReconstruction(nn.Module):
         attended = convex_upsample(copy, self.enlarge(coarse), 4)
         logit, correction = F.pixel_shuffle(self.output(fine), 2).split([1, 2], dim=1)
         mask = (logit + PRIOR_LOGIT - PRIOR_SLOPE * error).sigmoid() * known
-        ab = attended + mask * (carried - attended) + correction
+        ab = (attended + mask * (carried - attended) + correction).clamp(-1, 1)
         return CopyResult(ab, attended, mask), RecurrentState(lightness, ab)
 
     def _features(

@@ -1,0 +1,157 @@
+"""The composed network: streaming, references, ablations, known frames, sizes."""
+
+import pytest
+import torch
+from ca_model import ColorAlignNet, Given, ModelError, count_cost, create_model
+
+SMALL_PAPER = {"widths": (6, 8, 8, 16), "heads": 2, "head_channels": 8, "width": 16, "body_depth": 2, "window": 4}
+NETWORKS = {"tiny": ("tiny", {}), "paper": ("paper", {**SMALL_PAPER, "feature_noise": 0.0})}
+ABLATIONS = {
+    "1 no temporal prior": {"temporal_prior": False},
+    "2 flow": {"alignment": "flow"},
+    "2 deform": {"alignment": "deform"},
+    "3 unet": {"reconstruction": "unet"},
+    "4 adain": {"color_transfer": "adain"},
+    "v2": {"modulated": True},
+}
+
+
+def build(name: str, **overrides: object) -> ColorAlignNet:
+    preset, settings = NETWORKS[name]
+    model = create_model(preset, **{**settings, **overrides})
+    with torch.no_grad():  # gates that start at zero would hide what is behind them
+        for parameter in model.parameters():
+            if parameter.abs().max() == 0:
+                parameter.normal_(std=0.05) if parameter.ndim else parameter.fill_(1.0)
+    return model.eval()
+
+
+def clip(frames: int = 4, batch: int = 1, size: tuple[int, int] = (37, 53)) -> torch.Tensor:
+    return torch.rand(batch, frames, 1, *size) * 2 - 1
+
+
+def stills(batch: int = 1) -> list[torch.Tensor]:
+    return [torch.rand(batch, 3, 41, 29) - 0.5, torch.rand(batch, 3, 19, 71) - 0.5]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("frames", [1, 2, 7])
+def test_streaming_gives_what_the_whole_clip_gives(name: str, frames: int) -> None:
+    model, lightness, references = build(name), clip(frames), stills()
+    with torch.no_grad():
+        whole = model(lightness, references)
+        streamed = list(model.stream(lightness.unbind(1), model.encode_references(references)))
+    assert len(streamed) == frames
+    for index, output in enumerate(streamed):
+        torch.testing.assert_close(output.ab[:, 0], whole.ab[:, index], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(output.confidence[:, 0], whole.confidence[:, index], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_an_empty_stream_gives_nothing(name: str) -> None:
+    model = build(name)
+    assert list(model.stream([], model.encode_references(stills()))) == []
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_order_and_repetition_of_references_change_nothing(name: str) -> None:
+    model, lightness, references = build(name), clip(3), stills()
+    with torch.no_grad():
+        expected = model(lightness, references)
+        for others in (references[::-1], [*references, *references]):
+            got = model(lightness, others)
+            torch.testing.assert_close(got.ab, expected.ab, atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(got.confidence, expected.confidence, atol=1e-5, rtol=1e-4)
+        other = model(lightness, references[:1])
+    assert (other.ab - expected.ab).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("ablation", ABLATIONS)
+def test_every_switch_runs_forward_and_backward(name: str, ablation: str) -> None:
+    model = build(name, **ABLATIONS[ablation]).train()
+    output = model(clip(3, batch=2), torch.rand(2, 2, 3, 31, 47) - 0.5)
+    assert output.ab.shape == (2, 3, 2, 37, 53)
+    loss = output.ab.square().mean() + sum(value.square().mean() for value in output.auxiliary.values())
+    loss.backward()
+    unreached = [key for key, value in model.named_parameters() if value.grad is None]
+    assert unreached == [], "a parameter no output depends on stops distributed training"
+    assert all(value.grad.isfinite().all() for value in model.parameters())
+
+
+def test_a_switch_changes_the_network() -> None:
+    lightness, references = clip(3), stills()
+    torch.manual_seed(1)
+    full = build("tiny")
+    torch.manual_seed(1)
+    without = build("tiny", temporal_prior=False)
+    with torch.no_grad():
+        a, b = full(lightness, references).ab, without(lightness, references).ab
+    torch.testing.assert_close(a[:, 0], b[:, 0])
+    assert (a[:, 1] - b[:, 1]).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_known_frame_keeps_its_colors_and_colors_the_next(name: str) -> None:
+    model, lightness, references = build(name), clip(3, size=(32, 48)), stills()
+    ab = torch.rand(1, 3, 2, 32, 48) - 0.5
+    given = Given(ab, torch.tensor([[True, False, False]]))
+    with torch.no_grad():
+        free, known = model(lightness, references), model(lightness, references, given=given)
+        tokens = model.encode_references(references)
+        streamed = list(model.stream(lightness.unbind(1), tokens, given={0: ab[:, 0]}))
+    torch.testing.assert_close(known.ab[:, 0], ab[:, 0])
+    assert (known.ab[:, 1] - free.ab[:, 1]).abs().max() > 1e-5
+    torch.testing.assert_close(torch.cat([one.ab for one in streamed], dim=1), known.ab, atol=1e-5, rtol=1e-4)
+
+
+def test_before_training_a_still_film_keeps_known_colors() -> None:
+    """The copy path is there from the start: nothing moves, so the known colours stay where they are."""
+    from skimage import data
+
+    model = create_model("tiny").eval()
+    grey = torch.tensor(data.camera()[::8, ::8], dtype=torch.float32)[None, None, None] / 127.5 - 1
+    lightness = grey.repeat(1, 3, 1, 1, 1)
+    ab = torch.rand(1, 3, 2, 64, 64) * 0.2 + 0.3
+    reference = torch.cat([lightness[:, 0], ab[:, 0]], dim=1)
+    with torch.no_grad():
+        output = model(lightness, [reference], given=Given(ab, torch.tensor([[True, False, False]])))
+    error = (output.ab[:, 1] - ab[:, 0]).abs().mean()
+    assert error < 0.25 * (ab[:, 0] - ab[:, 0].mean(dim=(-2, -1), keepdim=True)).abs().mean()
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 31), (64, 48)])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_any_size_from_16_pixels(name: str, size: tuple[int, int]) -> None:
+    with torch.no_grad():
+        output = build(name)(clip(2, size=size), stills())
+    assert output.ab.shape == (1, 2, 2, *size)
+    assert output.confidence.shape == (1, 2, 1, *size)
+    assert 0 <= output.confidence.min() <= output.confidence.max() <= 1
+
+
+def test_errors_say_what_was_expected() -> None:
+    model = build("tiny")
+    with pytest.raises(ModelError, match=r"lightness: expected \(b, t, 1, h, w\), got \(1, 2, 16, 16\)"):
+        model(torch.zeros(1, 2, 16, 16), stills())
+    with pytest.raises(ModelError, match="at least one colour still"):
+        model(clip(), [])
+    with pytest.raises(ModelError, match=r"references\[1\]: expected \(b, 3, h, w\)"):
+        model(clip(), [torch.zeros(1, 3, 16, 16), torch.zeros(1, 1, 16, 16)])
+
+
+def test_base_stays_within_its_bounds() -> None:
+    cost = count_cost(create_model("base"), frames=1)
+    assert cost.parameters <= 12e6
+    assert cost.gflop_per_frame <= 25
+
+
+def test_cost_counts_a_known_layer() -> None:
+    """One convolution more, one convolution's operations more."""
+    model = create_model("tiny")
+    before = count_cost(model, size=(32, 48), frames=1)
+    extra = torch.nn.Conv2d(24, 24, 3, padding=1)
+    model.reconstruction.refine_quarter.append(extra)
+    after = count_cost(model, size=(32, 48), frames=1)
+    assert after.parameters - before.parameters == 24 * 24 * 9 + 24
+    assert (after.gflop_per_frame - before.gflop_per_frame) * 1e9 == pytest.approx(2 * 24 * 24 * 9 * 8 * 12)

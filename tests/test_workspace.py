@@ -1,0 +1,96 @@
+"""The house rules that no single package can test: who may import whom, and what every member brings along."""
+
+import ast
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+MEMBERS = [ROOT / path for path in PROJECT["tool"]["uv"]["workspace"]["members"]]
+NETWORK = {"ca_attention", "ca_align", "ca_swin"}
+LIBRARIES = {"ca_model", "ca_losses", "ca_metrics", "ca_data"}
+ALLOWED = {
+    **{name: set() for name in NETWORK | LIBRARIES - {"ca_model"}},
+    "ca_model": NETWORK,
+    "ca_trainer": LIBRARIES,
+    "ca_infer": LIBRARIES - {"ca_losses"},
+}
+
+
+def module_of(member: Path) -> str:
+    return project_of(member)["name"].replace("-", "_")
+
+
+def project_of(member: Path) -> dict:
+    return tomllib.loads((member / "pyproject.toml").read_text())["project"]
+
+
+def imported(file: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+@pytest.fixture(params=MEMBERS, ids=lambda path: path.name)
+def member(request: pytest.FixtureRequest) -> Path:
+    return request.param
+
+
+def test_arrows_run_one_way(member: Path) -> None:
+    module = module_of(member)
+    sources = list((member / "src" / module).rglob("*.py"))
+    assert sources
+    for file in sources:
+        siblings = {name for name in imported(file) if name in ALLOWED} - {module}
+        assert siblings <= ALLOWED[module], f"{file} imports {siblings - ALLOWED[module]}"
+
+
+def test_declared_dependencies_are_the_arrows(member: Path) -> None:
+    declared = {re.split(r"[\[<>=! ]", name)[0].replace("-", "_") for name in project_of(member)["dependencies"]}
+    module = module_of(member)
+    used = {
+        name for file in (member / "src" / module).rglob("*.py") for name in imported(file) if name in ALLOWED
+    } - {module}
+    assert {name for name in declared if name in ALLOWED} == used
+
+
+def test_member_is_complete(member: Path) -> None:
+    project = project_of(member)
+    for file in ("README.md", "CHANGELOG.md", "LICENSE", f"src/{module_of(member)}/py.typed"):
+        assert (member / file).is_file(), f"{member.name} lacks {file}"
+    assert project["license"] == "Apache-2.0"
+    assert project["requires-python"] == PROJECT["project"]["requires-python"]
+    assert f"## {project['version']}" in (member / "CHANGELOG.md").read_text()
+
+
+def test_public_names_are_declared_and_there(member: Path) -> None:
+    module = __import__(module_of(member))
+    assert module.__all__
+    for name in module.__all__:
+        assert getattr(module, name) is not None
+
+
+def test_root_depends_on_every_member_and_holds_every_source() -> None:
+    names = {project_of(path)["name"] for path in MEMBERS}
+    declared = {re.split(r"[\[<>=! ]", name)[0] for name in PROJECT["project"]["dependencies"]}
+    assert declared == names
+    assert PROJECT["tool"]["uv"]["sources"] == {name: {"workspace": True} for name in names}
+    assert PROJECT["tool"]["uv"]["package"] is False
+
+
+def test_nothing_tracked_names_a_download_host_or_is_a_lock_file() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    files = [ROOT / name for name in listed.stdout.splitlines()]
+    assert ROOT / "uv.lock" not in files
+    hosts = re.compile(rb"files\.python" rb"hosted|py" rb"pi\.org")
+    assert [file for file in files if file.is_file() and hosts.search(file.read_bytes())] == []
