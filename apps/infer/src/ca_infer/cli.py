@@ -124,14 +124,17 @@ def colorize(
         str | None,
         typer.Option(help="Frames that begin a shot, as 120,348, or none; default found."),
     ] = None,
+    segment: Annotated[
+        int, typer.Option(min=1, help="Frames between two points from which interrupted work goes on.")
+    ] = 240,
     copy_audio: Annotated[bool, typer.Option(help="Copy sound.")] = True,
     copy_subtitles: Annotated[bool, typer.Option(help="Copy subtitles.")] = True,
     copy_data: Annotated[bool, typer.Option(help="Copy data, attachments and further pictures.")] = True,
     copy_metadata: Annotated[bool, typer.Option(help="Copy tags and chapters.")] = True,
 ) -> int:
     """Colourise a film or a folder of frames."""
-    from ca_infer.colorize import ColorizeOptions
-    from ca_infer.colorize import colorize as run
+    from ca_infer.coloring import ColorizeOptions
+    from ca_infer.coloring import colorize as run
     from ca_infer.mux import StreamChoice
     from ca_infer.progress import ProgressBar
     from ca_infer.rendering import Look
@@ -151,6 +154,7 @@ def colorize(
         streams=StreamChoice(copy_audio, copy_subtitles, copy_data, copy_metadata),
         rate=_rate(fps),
         cuts=_cuts(cuts),
+        segment=segment,
     )
     with ProgressBar() as bar:
         result = run(source, out, options, bar)
@@ -218,7 +222,7 @@ def weights() -> None:
 
 
 def _report(result: object) -> int:
-    from ca_infer.colorize import Result
+    from ca_infer.coloring import Result
 
     assert isinstance(result, Result)
     console = Console(stderr=True, soft_wrap=True)

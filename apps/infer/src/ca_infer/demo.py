@@ -9,37 +9,44 @@ from ca_data import lab_to_rgb, rgb_to_lab, synthetic_clip, to_uint8, write_fram
 from jaxtyping import UInt8
 from torch import Tensor
 
-from ca_infer.colorize import ColorizeOptions, Result, Tell, colorize
+from ca_infer.coloring import ColorizeOptions, Result, Tell, colorize
 from ca_infer.outputs import write_png
 from ca_infer.video_film import VideoFilm
 
 __all__ = ["fresh_folder", "run_demo"]
 
 _SEED = 7
-_FRAMES = 48
-_SIZE = (224, 384)
 _SHOWN = 4
 
 
-def run_demo(root: Path, weights: str | None = None, tell: Tell | None = None) -> tuple[Result, Path]:
+def run_demo(
+    root: Path,
+    weights: str | None = None,
+    tell: Tell | None = None,
+    *,
+    frames: int = 48,
+    size: tuple[int, int] = (224, 384),
+) -> tuple[Result, Path]:
     """Colourise the embedded clip into a fresh folder.
 
     Args:
         root: folder under which a new one is made.
         weights: as for any film.
         tell: hears how far the work is.
+        frames: length of the clip.
+        size: its height and width.
 
     Returns:
         What came of it, and the side-by-side picture: grey, colourised, true, over time.
     """
     folder = fresh_folder(root)
-    true = synthetic_clip(_SEED, _FRAMES, _SIZE)
+    true = synthetic_clip(_SEED, frames, size)
     grey = make_grey(true)
     write_frames(grey, folder / "grey")
     write_png(true[0].numpy(), folder / "reference.png")
     options = ColorizeOptions(references=(folder / "reference.png",), weights=weights, find_cuts=False)
     result = colorize(folder / "grey", folder / "colorized.mp4", options, tell)
-    shown = [round(i * (_FRAMES - 1) / (_SHOWN - 1)) for i in range(_SHOWN)]
+    shown = [round(i * (frames - 1) / (_SHOWN - 1)) for i in range(_SHOWN)]
     colored = _read_back(result.out, shown)
     sheet = folder / "side-by-side.png"
     rows = [np.concatenate([grey[i].numpy(), colored[i], true[i].numpy()], axis=2) for i in shown]

@@ -203,7 +203,7 @@ def _change_depth(
 def _default_encoder(suffix: str, source_codec: str, depth: int) -> str:
     if suffix == ".webm":
         return "libvpx-vp9" if depth <= 8 else "libsvtav1"
-    if source_codec == "ffv1" and suffix in (".mkv", ".nut", ".mov"):
+    if source_codec == "ffv1" and suffix in (".mkv", ".nut"):
         return "ffv1"
     if source_codec.startswith("prores") and suffix in (".mov", ".mkv", ".nut"):
         return "prores_ks"

@@ -57,7 +57,7 @@ class FilmFormat:
         return 1 / self.pixel_aspect if round(self.rotation / 90) % 2 else self.pixel_aspect
 
 
-@dataclass
+@dataclass(eq=False)
 class Picture:
     """One picture of a film.
 
@@ -120,6 +120,9 @@ class Film(Protocol):
 
     def survey(self, *, find_cuts: bool = True) -> Survey:
         """Look at every picture once."""
+
+    def follow(self, survey: Survey) -> None:
+        """Give the pictures as that survey found them, also where the film is damaged."""
 
     def pictures(self, start: int = 0) -> Iterator[Picture]:
         """The pictures in order, from one on."""

@@ -52,6 +52,9 @@ class FolderFilm:
             survey.notes += finder.notes
         return survey
 
+    def follow(self, survey: Survey) -> None:
+        """Nothing to do: a file reads or it does not."""
+
     def pictures(self, start: int = 0) -> Iterator[Picture]:
         """Read the frames in order.
 

@@ -61,15 +61,33 @@ class VideoFilm:
             stream = choose_stream(container, path)
             self.stream_index = stream.index
             self.codec = stream.codec_context.name
+            # Some containers count their pictures; 0 where not.
+            self.promised = stream.frames
+        self._hidden = 0
+        # Decoding several pictures at once loses good ones beside a damaged one, so it is only for sound films.
+        self._careful = False
         first = self._first_frame()
         self.format = self._describe(first)
         self._table = self.format.signal.lightness_table()
 
     def survey(self, *, find_cuts: bool = True) -> Survey:
         """Decode the whole film once: timestamps, what does not decode, and the cuts."""
+        survey = self._survey(find_cuts)
+        if survey.problems and not self._careful:
+            self._careful = True
+            survey = self._survey(find_cuts)
+        return survey
+
+    def follow(self, survey: Survey) -> None:
+        """Decode damaged films the careful way, as the survey did."""
+        self._careful = bool(survey.problems)
+
+    def _survey(self, find_cuts: bool) -> Survey:
         survey = Survey([], [], notes=list(self.notes))
         finder = CutFinder(self.format.rate) if find_cuts else None
         for frame in self._frames(survey.problems):
+            if frame.is_corrupt:
+                _report(survey.problems, f"picture {len(survey)} is damaged")
             survey.timestamps.append(_timestamp(frame, survey.timestamps))
             survey.durations.append(int(frame.duration or 0))
             if finder:
@@ -77,6 +95,9 @@ class VideoFilm:
         if finder:
             survey.cuts = finder.finish()
             survey.notes += finder.notes
+        if self.promised and len(survey) < self.promised - self._hidden:
+            line = f"the file promises {self.promised - self._hidden} pictures, {len(survey)} decode"
+            survey.problems.append(line)
         moved = _make_increasing(survey.timestamps)
         if moved:
             survey.notes.append(f"{moved} timestamps did not increase and were moved on by a tick")
@@ -108,9 +129,12 @@ class VideoFilm:
         """Every picture that decodes; what does not goes to `problems`, one line a packet."""
         with open_input(self.path) as container:
             stream = container.streams.video[_video_position(container, self.stream_index)]
-            stream.thread_type = "AUTO"
+            stream.thread_type = "SLICE" if self._careful else "AUTO"
             size: tuple[int, int] | None = None
+            self._hidden = 0
             for packet in _packets(container, stream, problems):
+                # An edit list may hide pictures that decoding needs.
+                self._hidden += packet is not None and packet.is_discard
                 try:
                     frames = stream.codec_context.decode(packet)
                 except FFmpegError as error:

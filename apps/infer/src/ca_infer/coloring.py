@@ -113,7 +113,7 @@ class Tell:
         """Something to know now rather than at the end."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Run:
     """Pictures that the network sees in one go, and those among them whose colours are known beforehand."""
 
@@ -121,7 +121,7 @@ class _Run:
     given: dict[int, Float[Tensor, "2 h w"]]
 
 
-@dataclass
+@dataclass(eq=False)
 class _Item:
     run: _Run
     picture: Picture
@@ -292,6 +292,7 @@ def _survey(film: Film, options: ColorizeOptions, work: PartialWork, tell: Tell)
         if options.cuts is not None:
             survey.cuts = sorted({cut for cut in options.cuts if 0 < cut < len(survey)})
         work.keep_survey(survey)
+    film.follow(survey)
     return survey
 
 
