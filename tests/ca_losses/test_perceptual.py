@@ -78,6 +78,15 @@ def test_equals_vgg19_written_out_with_the_default_layers(weights: Path) -> None
     }
 
 
+def test_every_name_is_the_activation_it_says(weights: Path) -> None:
+    pred, true = frames(1, 3, 17, 19)
+    x, y = activations(pred, make_weights()), activations(true, make_weights())
+    loss = PerceptualLoss(weights, layers=dict.fromkeys(x, 1.0))
+    for (name, activation), found in zip(x.items(), loss._activations(pred), strict=True):
+        torch.testing.assert_close(found, activation, msg=name)
+    torch.testing.assert_close(loss(pred, true), sum((x[name] - y[name]).abs().mean() for name in x))
+
+
 def test_a_time_axis_is_part_of_the_batch_and_truth_is_0_away_from_itself(loss: PerceptualLoss) -> None:
     pred, true = frames(2, 3, 3, 17, 19)
     torch.testing.assert_close(loss(pred, true), loss(pred.flatten(0, 1), true.flatten(0, 1)))

@@ -46,11 +46,14 @@ def test_inconsistent_flow_is_occluded() -> None:
 
 
 def test_motion_boundary_is_left_out() -> None:
+    # Too small a step to fail the forward-backward check, steep enough for a boundary; the end leaves the frame.
     forward = torch.zeros(1, 2, 5, 7)
-    forward[:, 0, :, 4:] = 0.25  # too small to fail the forward-backward check, steep enough to be a boundary
-    visible = visibility_mask(forward, torch.zeros(1, 2, 5, 7))
-    hidden = (~visible[0, 0, 2]).nonzero().flatten().tolist()
-    assert hidden == [3, 6]  # the step, and what leaves the frame
+    forward[:, 0, :, 4:] = 0.25
+    for flow in (forward, forward.transpose(-1, -2).flip(1)):
+        hidden = ~visibility_mask(flow, torch.zeros_like(flow))[0, 0]
+        across = hidden if flow is forward else hidden.T
+        assert across.nonzero()[:, 1].unique().tolist() == [3, 6]
+        assert across.sum() == 2 * 5
 
 
 def test_forward_flow_decides_where_the_backward_flow_is_read() -> None:
