@@ -107,9 +107,21 @@ def test_crop_is_shared_by_clip_and_references():
         def read(self, indices=None):
             return ramp[: len(list(indices))] if indices is not None else ramp
 
-    sample = ClipDataset([Still(9)], 3, (11, 13))[0]
-    assert sample["lightness"].shape == (3, 1, 11, 13)
-    torch.testing.assert_close(sample["references"][0, :1], sample["lightness"][0])
+    data = ClipDataset([Still(9)], 3, (11, 13))
+    places = set()
+    for epoch in range(12):
+        sample = data.sample(0, epoch)
+        torch.testing.assert_close(sample["references"][0, :1], sample["lightness"][0])
+        crop = to_uint8(network_to_rgb(sample["lightness"][0], sample["ab"][0]))[0]
+        places |= {
+            (y, x)
+            for y in range(21)
+            for x in range(25)
+            if torch.equal(ramp[0, 0, y : y + 11, x : x + 13], crop)
+        }
+    assert len(places) > 8
+    assert max(y for y, _ in places) > 10
+    assert max(x for _, x in places) > 12
     scaled = ClipDataset([Still(9)], 3, (11, 13), augment=AugmentConfig(**NONE, crop_scale=(2.0, 2.0)))[0]
     assert scaled["ab"].shape == (3, 2, 11, 13)
 

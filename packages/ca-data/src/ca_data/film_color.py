@@ -54,7 +54,7 @@ def chroma_for_luma(
 ) -> Float[Tensor, "b 2 h w"]:
     """The chroma that, under this luma, shows the colour ab.
 
-    Lab's L and luma weigh the primaries differently (a pure blue has L = 32, but the luma of a grey of L = 7), so
+    Lab's L and luma weigh the primaries differently (a pure blue has L = 32, but the luma of a grey of L = 6), so
     which L goes with a luma depends on the colour. A table of the L with luma(L, a, b) = Y', found by halving
     intervals, is made once per coding and interpolated. Where no colour within RGB has this luma and these ab,
     `fit_chroma` weakens the colour and keeps its hue.
