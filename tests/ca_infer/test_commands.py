@@ -58,10 +58,11 @@ def test_weights_lists_what_is_shipped(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_demo_never_overwrites(weights: Path, tmp_path: Path) -> None:
-    result, sheet = run_demo(tmp_path / "runs" / "demo", str(weights), frames=4, size=(48, 80))
-    again, _ = run_demo(tmp_path / "runs" / "demo", str(weights), frames=4, size=(48, 80))
+    result, sheet, gain = run_demo(tmp_path / "runs" / "demo", str(weights), frames=4, size=(48, 80))
+    again, _, _ = run_demo(tmp_path / "runs" / "demo", str(weights), frames=4, size=(48, 80))
     assert result.out.is_file()
     assert sheet.is_file()
+    assert -60 < gain < 60
     assert again.out.parent.name == "demo-2"
     assert fresh_folder(tmp_path / "runs" / "demo").name == "demo-3"
 

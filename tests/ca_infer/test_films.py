@@ -166,7 +166,8 @@ def _stop_after(pictures: int, monkeypatch: pytest.MonkeyPatch, call: Callable[[
 
     with monkeypatch.context() as patch:
         patch.setattr(VideoOutput, "add", add)
-        pytest.raises(KeyboardInterrupt, call)
+        with pytest.raises(KeyboardInterrupt):
+            call()
 
 
 def test_folder_of_frames_keeps_lightness(

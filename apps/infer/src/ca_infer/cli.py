@@ -12,13 +12,17 @@ import sys
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from ca_infer.arguments import parse_size, spread_values
 from ca_infer.errors import EXIT_BAD_INPUT, EXIT_DONE, EXIT_INTERRUPTED, EXIT_PARTLY_DECODED, InferError
+
+if TYPE_CHECKING:
+    from ca_infer.coloring import Result
+    from ca_infer.options import ColorizeOptions
 
 __all__ = ["app", "main"]
 
@@ -85,10 +89,11 @@ def _demo() -> None:
     from ca_infer.weights import default_weights
 
     with ProgressBar() as bar:
-        result, sheet = run_demo(_DEMO_FOLDER, None, bar)
+        result, sheet, gain = run_demo(_DEMO_FOLDER, None, bar)
     print(f"colourised the embedded grey clip ({result.pictures} frames, weights {default_weights()})")
     print(f"film: {result.out}")
     print(f"grey, colourised and true side by side: {sheet}")
+    print(f"PSNR against the true clip: {gain:+.2f} dB over grey")
 
 
 @app.command()
@@ -120,6 +125,15 @@ def colorize(
     fps: Annotated[str, typer.Option(help="Frame rate of a folder that becomes a video.")] = "24",
     saturation: Annotated[float, typer.Option(min=0.0, max=4.0, help="Factor on the colours.")] = 1.0,
     strength: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of colour against grey.")] = 1.0,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Only a few frames per shot as OUT.preview.png, time and size.")
+    ] = False,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Leave the left half of the picture grey.")
+    ] = False,
+    report: Annotated[
+        bool | None, typer.Option(help="Write OUT.coverage.html; default for videos, not for folders.")
+    ] = None,
     cuts: Annotated[
         str | None,
         typer.Option(help="Frames that begin a shot, as 120,348, or none; default found."),
@@ -133,9 +147,9 @@ def colorize(
     copy_metadata: Annotated[bool, typer.Option(help="Copy tags and chapters.")] = True,
 ) -> int:
     """Colourise a film or a folder of frames."""
-    from ca_infer.coloring import ColorizeOptions
     from ca_infer.coloring import colorize as run
     from ca_infer.mux import StreamChoice
+    from ca_infer.options import ColorizeOptions
     from ca_infer.progress import ProgressBar
     from ca_infer.rendering import Look
 
@@ -144,7 +158,7 @@ def colorize(
         weights=weights,
         size=parse_size(size),
         device=device,
-        look=Look(saturation, strength),
+        look=Look(saturation, strength, compare),
         overwrite=overwrite,
         restart=restart,
         codec=codec,
@@ -155,7 +169,10 @@ def colorize(
         rate=_rate(fps),
         cuts=_cuts(cuts),
         segment=segment,
+        report=out.suffix != "" if report is None else report,
     )
+    if preview:
+        return _preview(source, out, options)
     with ProgressBar() as bar:
         result = run(source, out, options, bar)
     return _report(result)
@@ -221,14 +238,71 @@ def weights() -> None:
             print(f"    {key}: {value}")
 
 
-def _report(result: object) -> int:
-    from ca_infer.coloring import Result
+def _preview(source: Path, out: Path, options: ColorizeOptions) -> int:
+    from ca_infer.preview import preview
+    from ca_infer.progress import ProgressBar
 
-    assert isinstance(result, Result)
+    with ProgressBar() as bar:
+        found = preview(source, out, options, bar)
+    for note in found.notes:
+        print(f"note: {note}", file=sys.stderr)
+    size = "" if found.size is None else f", about {found.size / 1e6:.1f} MB of pictures"
+    print(f"{found.sheet}: {found.pictures} frames in {found.shots} shots")
+    print(f"the whole film: about {_duration(found.seconds)}{size}")
+    return EXIT_DONE
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+@app.command()
+def plan(
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="A video file or a folder of frames.")],
+    refs: Annotated[list[Path] | None, typer.Option("--refs", help="Stills there are already.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="Folder; default INPUT's name + -plan.")
+    ] = None,
+    stills: Annotated[int, typer.Option(min=0, help="Most frames to propose.")] = 8,
+    weights: Annotated[str | None, typer.Option(help="As for colorize.")] = None,
+    size: Annotated[str, typer.Option(help="As for colorize.")] = "384x224",
+    device: Annotated[str, typer.Option(help="As for colorize.")] = "auto",
+    cuts: Annotated[str | None, typer.Option(help="As for colorize.")] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Write into a folder that is there.")
+    ] = False,
+) -> None:
+    """Show shots and coverage, and write the frames that most deserve a reference as stills to be coloured."""
+    from ca_infer.options import ColorizeOptions
+    from ca_infer.planning import plan as run
+    from ca_infer.progress import ProgressBar
+
+    options = ColorizeOptions(
+        tuple(refs or ()), weights, parse_size(size), device, overwrite=overwrite, cuts=_cuts(cuts)
+    )
+    folder = out if out is not None else Path(f"{source.stem}-plan")
+    with ProgressBar() as bar:
+        found = run(source, folder, options, stills, bar)
+    for note in found.notes:
+        print(f"note: {note}", file=sys.stderr)
+    for number, shot in enumerate(found.shots, start=1):
+        covered = "" if shot.coverage is None else f"  coverage {shot.coverage:4.0%}"
+        dated = f"  has {', '.join(map(str, shot.dated))}" if shot.dated else ""
+        mark = "  <- colour this" if shot.chosen in found.wanted else ""
+        frames = f"{shot.pictures.start}-{shot.pictures.stop - 1}"
+        print(f"shot {number:3d}  frames {frames:>13}{covered}{dated}  frame {shot.chosen}{mark}")
+    print(f"{found.folder}: {len(found.wanted)} stills to be coloured, contact-sheet.png")
+
+
+def _report(result: Result) -> int:
     console = Console(stderr=True, soft_wrap=True)
     for note in result.notes:
         console.print(f"note: {note}", highlight=False, markup=False)
     print(f"{result.out}: {result.pictures} frames in {result.shots} shots")
+    if result.report is not None:
+        print(f"coverage: {result.report}")
     if not result.problems:
         return EXIT_DONE
     print(f"warning: {len(result.problems)} parts of the film did not decode:", file=sys.stderr)

@@ -2,81 +2,34 @@
 
 from __future__ import annotations
 
-import itertools
 import shutil
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from fractions import Fraction
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from ca_data import resize
-from jaxtyping import Float
 from torch import Tensor
 
-from ca_infer.arguments import choose_device
+from ca_infer.coverage import Coverage
 from ca_infer.encoding import VIDEO_SUFFIXES, Encoding, choose_encoding
 from ca_infer.errors import InferError
-from ca_infer.film import Film, Picture, Survey
-from ca_infer.folder_film import FolderFilm
-from ca_infer.geometry import network_size, turn
-from ca_infer.mux import StreamChoice, rehearse
+from ca_infer.film import Film, Survey
+from ca_infer.mux import rehearse
+from ca_infer.options import ColorizeOptions, Tell
 from ca_infer.outputs import FolderOutput, Output, VideoOutput
-from ca_infer.painter import Painter, Prediction
 from ca_infer.partial import PartialWork, file_signature
-from ca_infer.pipeline import Prefetch
-from ca_infer.references import Reference, prepare_references
-from ca_infer.rendering import Look, Renderer
+from ca_infer.references import Reference
+from ca_infer.rendering import Renderer
+from ca_infer.report import write_report
+from ca_infer.runs import plan_runs, run_network
+from ca_infer.session import Session, open_session
 from ca_infer.shots import split_shots
-from ca_infer.video_film import VideoFilm
-from ca_infer.weights import LoadedModel, load_weights
 
-__all__ = ["ColorizeOptions", "Result", "Tell", "colorize", "open_film"]
+__all__ = ["Result", "choose_output", "colorize"]
 
-_AHEAD = 4
 _KIND = "ca-infer 1"
-
-
-@dataclass(frozen=True)
-class ColorizeOptions:
-    """What the command line says about one film.
-
-    Args:
-        references: files and folders of colour stills.
-        weights: a shipped name, a file or a hub id; None for the shipped default.
-        size: budget of pixels for the network, as height and width.
-        device: where the network runs.
-        look: how strong the colours are.
-        overwrite: whether an output that is there may be replaced.
-        restart: whether kept work is thrown away.
-        codec: encoder of a video, None for the default.
-        crf: its constant quality.
-        pixel_format: its storage.
-        png_depth: bits of PNG files, 8 or 16.
-        streams: which streams of the source come along.
-        rate: pictures per second of a folder of frames that becomes a video.
-        find_cuts: whether to look for cuts.
-        cuts: numbers of the pictures that begin a shot, in place of looking for them.
-        segment: most pictures between two points from which the work can go on.
-    """
-
-    references: tuple[Path, ...]
-    weights: str | None = None
-    size: tuple[int, int] = (224, 384)
-    device: str = "auto"
-    look: Look = field(default_factory=Look)
-    overwrite: bool = False
-    restart: bool = False
-    codec: str | None = None
-    crf: int | None = None
-    pixel_format: str | None = None
-    png_depth: int = 8
-    streams: StreamChoice = field(default_factory=StreamChoice)
-    rate: Fraction = Fraction(24)
-    find_cuts: bool = True
-    cuts: tuple[int, ...] | None = None
-    segment: int = 240
 
 
 @dataclass
@@ -90,6 +43,7 @@ class Result:
         copied: streams that came along.
         notes: what the user should know.
         problems: what of the source could not be decoded.
+        report: where the coverage report lies, None without one.
     """
 
     out: Path
@@ -98,34 +52,7 @@ class Result:
     copied: list[str]
     notes: list[str]
     problems: list[str]
-
-
-class Tell:
-    """What the work says while it goes on; this one says nothing."""
-
-    def stage(self, name: str, total: int | None) -> None:
-        """A new stage begins, of so many pictures if that is known."""
-
-    def advance(self, count: int = 1) -> None:
-        """So many pictures are done."""
-
-    def note(self, line: str) -> None:
-        """Something to know now rather than at the end."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Run:
-    """Pictures that the network sees in one go, and those among them whose colours are known beforehand."""
-
-    pictures: range
-    given: dict[int, Float[Tensor, "2 h w"]]
-
-
-@dataclass(eq=False)
-class _Item:
-    run: _Run
-    picture: Picture
-    low: Float[Tensor, "1 h w"]
+    report: Path | None = None
 
 
 def colorize(source: Path, out: Path, options: ColorizeOptions, tell: Tell | None = None) -> Result:
@@ -147,11 +74,9 @@ def colorize(source: Path, out: Path, options: ColorizeOptions, tell: Tell | Non
     tell = tell or Tell()
     to_video = out.suffix.lower() in VIDEO_SUFFIXES
     _check_paths(source, out, options, to_video)
-    film = open_film(source, options.rate)
-    references = prepare_references(options.references, options.size)
-    device = choose_device(options.device)
-    loaded = load_weights(options.weights)
-    encoding = _encoding(film, out, options) if to_video else None
+    session = open_session(source, options)
+    film = session.film
+    encoding = choose_output(film, out, options)
     notes = list(encoding.notes) if encoding else []
     made_parent = _writable_parent(out)
     try:
@@ -163,40 +88,30 @@ def colorize(source: Path, out: Path, options: ColorizeOptions, tell: Tell | Non
         if made_parent:
             shutil.rmtree(out.parent, ignore_errors=True)
         raise
-    work = _partial_work(film, out, options, references, loaded, encoding, tell)
+    work = _partial_work(session, out, options, encoding, tell)
     survey = _survey(film, options, work, tell)
-    renderer = Renderer(film, references, options.look)
-    output: Output
-    if encoding:
-        output = VideoOutput(film, renderer, encoding, work.folder, options.streams)
-    else:
-        output = FolderOutput(film, renderer, work.folder, options.png_depth)
+    output = _output(session, encoding, work, options)
     segments = split_shots(survey.shots, options.segment)
-    painter = Painter(loaded.model, references, device)
-    size = network_size(film.format.shown_size, options.size, film.format.shown_pixel_aspect)
-    _paint(film, survey, segments, painter, output, work, _known_colors(references, size), size, tell)
+    coverage = _paint(session, survey, segments, output, work, tell)
     tell.stage("writing", None)
     joined = output.publish(out, survey, segments)
+    report = None
+    if options.report:
+        report = out.with_name(out.name + ".coverage.html")
+        write_report(report, out, survey, coverage.grids(segments), session.references)
     work.remove()
     notes += [note for note in [*survey.notes, *joined.notes] if note not in notes]
-    notes += _dated_notes(references, len(survey))
-    return Result(out, joined.pictures, len(survey.shots), joined.copied, notes, survey.problems)
+    notes += _dated_notes(session.references, len(survey))
+    return Result(out, joined.pictures, len(survey.shots), joined.copied, notes, survey.problems, report)
 
 
-def open_film(source: Path, rate: Fraction = Fraction(24)) -> Film:
-    """Open a video file or a folder of frames.
-
-    Args:
-        source: the path.
-        rate: pictures per second of a folder.
-
-    Returns:
-        The film.
-
-    Raises:
-        InferError: if there is nothing to colourise.
-    """
-    return FolderFilm(source, rate) if source.is_dir() else VideoFilm(source)
+def _output(
+    session: Session, encoding: Encoding | None, work: PartialWork, options: ColorizeOptions
+) -> Output:
+    renderer = Renderer(session.film, session.references, options.look)
+    if encoding:
+        return VideoOutput(session.film, renderer, encoding, work.folder, options.streams)
+    return FolderOutput(session.film, renderer, work.folder, options.png_depth)
 
 
 def _check_paths(source: Path, out: Path, options: ColorizeOptions, to_video: bool) -> None:
@@ -237,7 +152,14 @@ def _writable_parent(out: Path) -> bool:
     return missing
 
 
-def _encoding(film: Film, out: Path, options: ColorizeOptions) -> Encoding:
+def choose_output(film: Film, out: Path, options: ColorizeOptions) -> Encoding | None:
+    """How the output is stored; None for a folder of PNG files.
+
+    Raises:
+        InferError: if codec, pixel format and container do not go together.
+    """
+    if out.suffix.lower() not in VIDEO_SUFFIXES:
+        return None
     codec = getattr(film, "codec", "")
     first = next(iter(film.pictures()))
     return choose_encoding(
@@ -252,22 +174,16 @@ def _encoding(film: Film, out: Path, options: ColorizeOptions) -> Encoding:
 
 
 def _partial_work(
-    film: Film,
-    out: Path,
-    options: ColorizeOptions,
-    references: Sequence[Reference],
-    loaded: LoadedModel,
-    encoding: Encoding | None,
-    tell: Tell,
+    session: Session, out: Path, options: ColorizeOptions, encoding: Encoding | None, tell: Tell
 ) -> PartialWork:
     folder = out.with_name(out.name + ".partial")
     if options.restart:
         shutil.rmtree(folder, ignore_errors=True)
     signature = {
         "kind": _KIND,
-        "input": file_signature(film.path),
-        "references": " ".join(f"{reference.digest}:{reference.frame}" for reference in references),
-        "weights": loaded.digest,
+        "input": file_signature(session.film.path),
+        "references": " ".join(f"{reference.digest}:{reference.frame}" for reference in session.references),
+        "weights": session.loaded.digest,
         "size": str(options.size),
         "colour": str(options.look),
         "encoding": f"{encoding} {options.png_depth}",
@@ -288,44 +204,31 @@ def _survey(film: Film, options: ColorizeOptions, work: PartialWork, tell: Tell)
     survey = work.survey()
     if survey is None:
         tell.stage("looking through the film", None)
-        survey = film.survey(find_cuts=options.find_cuts and options.cuts is None)
-        if options.cuts is not None:
-            survey.cuts = sorted({cut for cut in options.cuts if 0 < cut < len(survey)})
+        survey = options.survey(film)
         work.keep_survey(survey)
     film.follow(survey)
     return survey
 
 
-def _known_colors(
-    references: Sequence[Reference], size: tuple[int, int]
-) -> dict[int, Float[Tensor, "2 h w"]]:
-    return {ref.frame: ref.network_ab(size) for ref in references if ref.frame is not None}
-
-
 def _paint(
-    film: Film,
+    session: Session,
     survey: Survey,
     segments: Sequence[range],
-    painter: Painter,
     output: Output,
     work: PartialWork,
-    dated: dict[int, Float[Tensor, "2 h w"]],
-    size: tuple[int, int],
     tell: Tell,
-) -> None:
+) -> Coverage:
     """Decode, run the network, and make and encode pictures, each in its own thread, segment by segment."""
+    painter, coverage = session.painter, Coverage(work.folder)
     todo = {segment.start: segment for segment in segments if not output.has(segment)}
     tell.stage("colouring", len(survey))
     tell.advance(len(survey) - sum(len(segment) for segment in todo.values()))
-    runs = _runs(survey.shots, list(todo.values()), painter.lookback, work, dated)
+    runs = plan_runs(survey.shots, list(todo.values()), painter.lookback, work, session.known_colors())
     latest: deque[Tensor] = deque(maxlen=painter.lookback)
     segment: range | None = None
     try:
-        with (
-            Prefetch(_decode(film, runs, size), _AHEAD) as decoded,
-            Prefetch(_predict(decoded, painter), _AHEAD) as predicted,
-        ):
-            for item, prediction in predicted:
+        with closing(run_network(session.film, runs, painter, session.network_size)) as pictures:
+            for item, prediction in pictures:
                 index = item.picture.index
                 latest.append(prediction.ab)
                 if index in todo:
@@ -334,9 +237,11 @@ def _paint(
                 if segment is None or index not in segment:
                     continue
                 output.add(item.picture, prediction, item.low)
+                coverage.add(prediction.confidence)
                 tell.advance()
                 if index == segment.stop - 1:
                     work.keep_state(segment.stop, torch.stack(list(latest)))
+                    coverage.keep(segment)
                     output.finish()
                     del todo[segment.start]
                     segment = None
@@ -344,68 +249,10 @@ def _paint(
         output.abandon()
     if todo:
         raise InferError(
-            f"film {film.path} gave fewer pictures than when it was looked through, none from {min(todo)} "
-            "on; the file changed or its disk fails: run again with --restart"
+            f"film {session.film.path} gave fewer pictures than when it was looked through, none from "
+            f"{min(todo)} on; the file changed or its disk fails: run again with --restart"
         )
-
-
-def _runs(
-    shots: Sequence[range],
-    missing: Sequence[range],
-    lookback: int,
-    work: PartialWork,
-    dated: dict[int, Float[Tensor, "2 h w"]],
-) -> list[_Run]:
-    """For every shot with something missing, a run to its end: from its beginning, or from a kept state.
-
-    A run that goes on from a state begins a little earlier, with pictures whose colours are given, which puts
-    the network into the very state it was left in.
-    """
-    runs = []
-    for shot in shots:
-        first = next((segment.start for segment in missing if segment.start in shot), None)
-        if first is None:
-            continue
-        given = {index: ab for index, ab in dated.items() if index in shot}
-        state = work.state(first) if first - lookback >= shot.start else None
-        if state is None or len(state) != lookback:
-            runs.append(_Run(shot, given))
-        else:
-            start = first - lookback
-            runs.append(_Run(range(start, shot.stop), given | dict(enumerate(state, start))))
-    return runs
-
-
-def _decode(film: Film, runs: Sequence[_Run], size: tuple[int, int]) -> Iterator[_Item]:
-    """The pictures of all runs, each also as the network sees it."""
-    waiting = deque(runs)
-    if not waiting:
-        return
-    for picture in film.pictures(waiting[0].pictures.start):
-        run = waiting[0]
-        if picture.index in run.pictures:
-            upright = turn(film.lightness(picture), film.format.rotation)
-            yield _Item(run, picture, resize(upright, size).clamp(-1.0, 1.0))
-        if picture.index >= run.pictures.stop - 1:
-            waiting.popleft()
-            if not waiting:
-                return
-
-
-def _predict(items: Prefetch[_Item], painter: Painter) -> Iterator[tuple[_Item, Prediction]]:
-    """Run the network run by run; its output lags a few pictures behind its input."""
-    for start, group in itertools.groupby(items, key=lambda item: item.run.pictures.start):
-        first = next(group)
-        given = {index - start: ab for index, ab in first.run.given.items() if index >= start}
-        waiting: deque[_Item] = deque()
-        for prediction in painter.paint(_note_all(itertools.chain([first], group), waiting), given):
-            yield waiting.popleft(), prediction
-
-
-def _note_all(items: Iterable[_Item], waiting: deque[_Item]) -> Iterator[Float[Tensor, "1 h w"]]:
-    for item in items:
-        waiting.append(item)
-        yield item.low
+    return coverage
 
 
 def _dated_notes(references: Sequence[Reference], pictures: int) -> list[str]:

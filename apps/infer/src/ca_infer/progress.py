@@ -17,7 +17,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from ca_infer.coloring import Tell
+from ca_infer.options import Tell
 
 __all__ = ["ProgressBar"]
 

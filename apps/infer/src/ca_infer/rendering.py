@@ -28,10 +28,12 @@ class Look:
     Args:
         saturation: factor on ab; 1 is what the network says.
         strength: share of colour against grey; 1 is all colour.
+        compare: leave the first half of the picture grey, to see both.
     """
 
     saturation: float = 1.0
     strength: float = 1.0
+    compare: bool = False
 
     @property
     def factor(self) -> float:
@@ -134,7 +136,8 @@ class Renderer:
             ab = turn(dated.full_ab(shown), degrees)
         else:
             ab = _upsample(turn(prediction.ab, degrees), turn(low, degrees), guide)
-        return ab * self._look.factor
+        ab = ab * self._look.factor
+        return _half_grey(ab, self._format.rotation) if self._look.compare else ab
 
 
 def _upsample(
@@ -144,6 +147,13 @@ def _upsample(
     if size[0] <= ab.shape[-2] and size[1] <= ab.shape[-1]:
         return resize(ab, size)
     return upsample_chroma(ab[None], low[None], guide[None])[0]
+
+
+def _half_grey(ab: Float[Tensor, "2 h w"], rotation: int) -> Float[Tensor, "2 h w"]:
+    """Take the colours away from the left half of the picture as it is shown."""
+    upright = turn(ab, rotation).clone()
+    upright[..., : upright.shape[-1] // 2] = 0.0
+    return turn(upright, -rotation)
 
 
 def _to_chroma_grid(luma: Float[Tensor, "h w"], subsampling: tuple[int, int]) -> Float[Tensor, "h2 w2"]:
