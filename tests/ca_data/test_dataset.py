@@ -113,12 +113,14 @@ def test_crop_is_shared_by_clip_and_references():
         sample = data.sample(0, epoch)
         torch.testing.assert_close(sample["references"][0, :1], sample["lightness"][0])
         crop = to_uint8(network_to_rgb(sample["lightness"][0], sample["ab"][0]))[0]
-        places |= {
+        found = [
             (y, x)
             for y in range(21)
             for x in range(25)
             if torch.equal(ramp[0, 0, y : y + 11, x : x + 13], crop)
-        }
+        ]
+        assert found
+        places.update(found)
     assert len(places) > 8
     assert max(y for y, _ in places) > 10
     assert max(x for _, x in places) > 12
