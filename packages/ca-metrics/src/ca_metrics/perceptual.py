@@ -45,7 +45,7 @@ def load_lpips(net: Backbone = "alex", *, weights: str | PathLike[str] | None = 
             provide them.
 
     Example:
-        >>> load_lpips("alex", weights="nowhere.pth")
+        >>> load_lpips("alex", weights="nowhere.pth")  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ca_metrics.perceptual.LPIPSUnavailable: LPIPS backbone 'alex': no file nowhere.pth; ...
     """

@@ -73,6 +73,7 @@ class ClipScorer:
         lpips: what `load_lpips` returned, or None for no LPIPS.
 
     Example:
+        >>> import torch
         >>> scorer = ClipScorer(skip_first=True)
         >>> clip = torch.rand(6, 3, 16, 16)
         >>> for piece in clip.split(4):
@@ -189,6 +190,7 @@ def score_clip(
             do not fit.
 
     Example:
+        >>> import torch
         >>> clip = torch.rand(6, 3, 16, 16)
         >>> scores = score_clip(clip, 1 - clip)
         >>> scores.lpips, scores.notes["lpips"]
@@ -221,6 +223,7 @@ def evaluate_clip(
     """`score_clip` as a plain dict, ready for JSON: metrics by name (None where missing), notes, per_frame.
 
     Example:
+        >>> import torch
         >>> clip = torch.zeros(6, 3, 16, 16)
         >>> round(evaluate_clip(clip + 0.2, clip)["psnr"], 3)
         13.979
