@@ -31,8 +31,8 @@ from ca_data.seeding import sample_generator
 from ca_data.stills import ReferenceStill, load_references
 from ca_data.synthetic import SyntheticClip, synthetic_clip
 from ca_data.transfer import film_from_srgb, srgb_from_film
-from ca_data.video import StreamInfo, VideoError, VideoInfo, probe
-from ca_data.video_reader import FilmFrame, VideoClip, VideoReader
+from ca_data.video import StreamInfo, VideoError, VideoInfo, choose_stream, open_video, probe
+from ca_data.video_reader import FilmFrame, VideoClip, VideoReader, plane
 from ca_data.video_writer import VideoWriter
 from ca_data.yuv import (
     YuvCoding,
@@ -68,6 +68,7 @@ __all__ = [
     "add_lightness_noise",
     "choose_references",
     "choose_start",
+    "choose_stream",
     "choose_window",
     "chroma_for_luma",
     "chroma_from_codes",
@@ -84,6 +85,8 @@ __all__ = [
     "luma_to_lightness",
     "network_to_rgb",
     "normalize_lab",
+    "open_video",
+    "plane",
     "probe",
     "read_picture",
     "resize",

@@ -105,6 +105,8 @@ class VideoReader:
     def __init__(self, path: str | Path, *, strict: bool = True) -> None:
         self.path = Path(path)
         self.strict = strict
+        self.careful = False
+        """Decode one packet at a time: slower, but a damaged packet then takes no good frame with it."""
         self.damage: list[str] = []
         """One line for each thing that was wrong in the last iteration."""
         self.info = probe(path) if strict else self._first_info()
@@ -141,7 +143,7 @@ class VideoReader:
 
         with open_video(self.path) as container:
             stream = choose_stream(container, self.path)
-            stream.thread_type = cast(Any, "AUTO")
+            stream.thread_type = cast(Any, "SLICE" if self.careful else "AUTO")
             for packet in self._packets(container, stream):
                 try:
                     frames = stream.codec_context.decode(packet)
