@@ -36,11 +36,11 @@ def test_input(
     check(capsys, tmp_path, "does not exist", "colorize", tmp_path / "none.mp4", *rest)
     text = tmp_path / "text.mp4"
     text.write_text("this is no film\n" * 50)
-    check(capsys, tmp_path, "is not a video that can be read", "colorize", text, *rest)
+    check(capsys, tmp_path, "is not a readable video", "colorize", text, *rest)
     (tmp_path / "empty").mkdir()
     check(capsys, tmp_path, "holds no frames", "colorize", tmp_path / "empty", *rest)
     (tmp_path / "zero.mp4").touch()
-    check(capsys, tmp_path, "is not a video", "colorize", tmp_path / "zero.mp4", *rest)
+    check(capsys, tmp_path, "is not a readable video", "colorize", tmp_path / "zero.mp4", *rest)
     uneven = tmp_path / "uneven"
     uneven.mkdir()
     for index, width in enumerate((40, 42)):

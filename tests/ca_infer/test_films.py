@@ -7,12 +7,12 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from ca_data import rgb_to_lab
+from ca_data import plane, rgb_to_lab
 from ca_infer import ColorizeOptions, colorize
 from ca_infer.cli import main
 from ca_infer.outputs import VideoOutput
 from ca_infer.rendering import Look
-from ca_infer.video_film import VideoFilm, plane
+from ca_infer.video_film import VideoFilm
 from PIL import Image
 from torch import from_numpy
 
@@ -65,7 +65,7 @@ def test_luma_is_bit_exact_and_color_appears(
         assert np.array_equal(old[0], new[0])
         assert new[1].shape == old[1].shape
         assert np.ptp(new[1]) + np.ptp(new[2]) > 0
-    assert VideoFilm(tmp_path / "out.mkv").format.signal.full_range is full
+    assert VideoFilm(tmp_path / "out.mkv").format.coding.full_range is full
     assert VideoFilm(tmp_path / "out.mkv").format.pixel_format == storage
 
 

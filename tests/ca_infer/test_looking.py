@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ca_data import plane
 from ca_infer.cli import main
 from ca_infer.coverage import GRID
 from ca_infer.film import Survey
 from ca_infer.planning import ShotPlan, _wanted
 from ca_infer.report import least_covered
-from ca_infer.video_film import VideoFilm, plane
+from ca_infer.video_film import VideoFilm
 from PIL import Image
 
 MakeFilm = Callable[..., Path]

@@ -4,15 +4,15 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from ca_data import YuvCoding
 from ca_infer.film import Survey
 from ca_infer.shots import CutFinder, split_shots
-from ca_infer.signal import ColorSignal
 
 
 def test_one_shot_and_a_note_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "scenedetect", None)
     finder = CutFinder(Fraction(24))
-    finder.add(np.zeros((20, 30), np.uint8), ColorSignal())
+    finder.add(np.zeros((20, 30), np.uint8), YuvCoding())
     assert finder.finish() == []
     assert "install scenedetect-headless" in finder.notes[0]
 
@@ -24,7 +24,7 @@ def test_a_cut_between_two_pictures_is_found() -> None:
     finder = CutFinder(Fraction(24))
     for index in range(40):
         noise = random.integers(-2, 3, (40, 60))
-        finder.add(np.clip(scenes[index >= 23] + noise, 0, 255).astype(np.uint8), ColorSignal())
+        finder.add(np.clip(scenes[index >= 23] + noise, 0, 255).astype(np.uint8), YuvCoding())
     assert finder.finish() == [23]
     assert finder.notes == []
 

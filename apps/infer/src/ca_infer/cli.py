@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from ca_data import VideoError
 from rich.console import Console
 
 from ca_infer.arguments import parse_size, spread_values
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = command.main(given, prog_name="infer", standalone_mode=False)
         return code if isinstance(code, int) else EXIT_DONE
-    except InferError as error:
+    except (InferError, VideoError) as error:
         return _fail(str(error))
     except _USAGE_ERROR as error:
         return _fail(f"{error.format_message()} (see --help)")

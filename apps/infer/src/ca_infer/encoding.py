@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
 import av
 import numpy as np
+import torch
+from ca_data import YuvCoding, luma_from_codes, luma_to_codes, plane
 from jaxtyping import Integer
 
 from ca_infer.errors import InferError
 from ca_infer.film import FilmFormat, Picture
 from ca_infer.hdr import x265_hdr_options
-from ca_infer.signal import ColorSignal
-from ca_infer.video_film import plane
 
 __all__ = ["VIDEO_SUFFIXES", "Encoding", "choose_encoding", "fill_frame", "open_encoder"]
 
@@ -45,14 +45,14 @@ class Encoding:
     Args:
         codec: libavcodec's encoder name.
         pixel_format: its storage, planar YCbCr.
-        signal: what the codes mean; the film's own but for the depth.
+        coding: what the codes mean; the film's own but for the depth.
         options: for the encoder.
         notes: what differs from the film.
     """
 
     codec: str
     pixel_format: str
-    signal: ColorSignal
+    coding: YuvCoding
     options: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -97,14 +97,14 @@ def choose_encoding(
             "or a name without ending for a folder of PNG files"
         )
     encoder = (
-        _ENCODERS.get(codec, codec) if codec else _default_encoder(suffix, source_codec, film.signal.depth)
+        _ENCODERS.get(codec, codec) if codec else _default_encoder(suffix, source_codec, film.coding.bits)
     )
     formats = _formats_of(encoder)
     chosen = _check_format(pixel_format, encoder, formats) if pixel_format else _nearest(film, formats)
     layout = av.VideoFormat(chosen, *reversed(film.size))
-    signal = film.signal.with_depth(layout.components[0].bits)
+    coding = replace(film.coding, bits=layout.components[0].bits)
     return Encoding(
-        encoder, chosen, signal, _options(encoder, crf, film, first), _notes(film, encoder, chosen)
+        encoder, chosen, coding, _options(encoder, crf, film, first), _notes(film, encoder, chosen)
     )
 
 
@@ -125,14 +125,13 @@ def open_encoder(encoding: Encoding, film: FilmFormat) -> av.VideoCodecContext:
 
 def configure(context: av.VideoCodecContext, encoding: Encoding, film: FilmFormat) -> None:
     """Set size, storage, tags and options of an encoder that is not open yet."""
-    signal = encoding.signal
     context.width, context.height = film.size[1], film.size[0]
     context.pix_fmt = encoding.pixel_format
     context.framerate = film.rate.limit_denominator(100000)
     context.time_base = 1 / context.framerate
     context.sample_aspect_ratio = film.pixel_aspect
-    context.colorspace, context.color_primaries = signal.matrix, signal.primaries
-    context.color_trc, context.color_range = signal.transfer, 2 if signal.full_range else 1
+    context.colorspace, context.color_primaries, context.color_trc = film.color_tags
+    context.color_range = 2 if encoding.coding.full_range else 1
     context.flags |= av.codec.context.Flags.global_header
     if film.interlaced:
         context.flags |= av.codec.context.Flags.interlaced_dct | av.codec.context.Flags.interlaced_me
@@ -169,8 +168,8 @@ def fill_frame(
         plane(frame, number)[:] = codes
     # A picture type left by the decoder would be taken as an order by the encoder.
     frame.pict_type = 0
-    frame.colorspace, frame.color_range = encoding.signal.matrix, 2 if encoding.signal.full_range else 1
-    frame.color_primaries, frame.color_trc = encoding.signal.primaries, encoding.signal.transfer
+    frame.colorspace, frame.color_primaries, frame.color_trc = film.color_tags
+    frame.color_range = 2 if encoding.coding.full_range else 1
     frame.pts, frame.time_base = picture.index, 1 / film.rate.limit_denominator(100000)
     return frame
 
@@ -178,7 +177,7 @@ def fill_frame(
 def _with_luma(picture: Picture, encoding: Encoding, film: FilmFormat) -> av.VideoFrame:
     height, width = film.size
     frame = av.VideoFrame(width, height, encoding.pixel_format)
-    plane(frame, 0)[:] = _change_depth(picture.luma, film.signal, encoding.signal)
+    plane(frame, 0)[:] = _change_depth(picture.luma, film.coding, encoding.coding)
     components = frame.format.components
     if len(components) == 4:
         source = picture.frame
@@ -191,13 +190,12 @@ def _with_luma(picture: Picture, encoding: Encoding, film: FilmFormat) -> av.Vid
 
 
 def _change_depth(
-    luma: Integer[np.ndarray, "h w"], source: ColorSignal, target: ColorSignal
+    luma: Integer[np.ndarray, "h w"], source: YuvCoding, target: YuvCoding
 ) -> Integer[np.ndarray, "h w"]:
-    if source.depth == target.depth:
+    if source.bits == target.bits:
         return luma
-    (black, white), (new_black, new_white) = source.luma_levels, target.luma_levels
-    scaled = (luma.astype(np.float32) - black) * ((new_white - new_black) / (white - black)) + new_black
-    return np.clip(np.rint(scaled), 0, (1 << target.depth) - 1)
+    codes = torch.from_numpy(luma.astype(np.int32))
+    return luma_to_codes(luma_from_codes(codes, source), target).numpy()
 
 
 def _default_encoder(suffix: str, source_codec: str, depth: int) -> str:
@@ -258,11 +256,11 @@ def _nearest(film: FilmFormat, formats: list[str]) -> str:
         grid = (64 // layout.components[1].height, 64 // layout.components[1].width)
         coarser = grid[0] > rows or grid[1] > columns
         return (
-            max(0, film.signal.depth - depth),
+            max(0, film.coding.bits - depth),
             abs((len(layout.components) == 4) - alpha),
             coarser,
             rows * columns - grid[0] * grid[1],
-            depth - film.signal.depth,
+            depth - film.coding.bits,
         )
 
     return min(formats, key=loss)
@@ -287,9 +285,9 @@ def _notes(film: FilmFormat, encoder: str, chosen: str) -> tuple[str, ...]:
     source = av.VideoFormat(film.pixel_format, 64, 64)
     target = av.VideoFormat(chosen, 64, 64)
     bits = target.components[0].bits
-    if bits < film.signal.depth:
+    if bits < film.coding.bits:
         notes.append(
-            f"{encoder} stores {bits} bits of the film's {film.signal.depth}; --codec ffv1 keeps them in .mkv"
+            f"{encoder} stores {bits} bits of the film's {film.coding.bits}; --codec ffv1 keeps them in .mkv"
         )
     if len(source.components) == 4 and len(target.components) < 4:
         notes.append(f"alpha is left out: {encoder} in {chosen} has none; --codec ffv1 or prores keeps it")

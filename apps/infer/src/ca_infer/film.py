@@ -10,15 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+import torch
+from ca_data import YuvCoding, luma_from_codes
 from jaxtyping import Float, Integer, UInt8
 from torch import Tensor
-
-from ca_infer.signal import ColorSignal
 
 if TYPE_CHECKING:
     import av
 
-__all__ = ["Film", "FilmFormat", "Picture", "Survey"]
+__all__ = ["Film", "FilmFormat", "Picture", "Survey", "grey_picture"]
+
+
+_SILENT = 2
+_MATRIX_NUMBERS = {"bt709": 1, "fcc": 4, "bt601": 6, "smpte240m": 7, "bt2020": 9}
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,8 @@ class FilmFormat:
 
     Args:
         size: height and width in stored pixels.
-        signal: what the luma codes mean.
+        coding: what the code values mean.
+        tags: matrix, range, primaries and transfer as the film says them (H.273; 2, for the range 0, is silence).
         pixel_aspect: width of a stored pixel divided by its height.
         rotation: degrees, counter-clockwise, by which a player turns the stored picture.
         interlaced: whether the odd and the even rows were taken at different times.
@@ -37,13 +42,23 @@ class FilmFormat:
     """
 
     size: tuple[int, int]
-    signal: ColorSignal
+    coding: YuvCoding
+    tags: tuple[int, int, int, int] = (1, 1, 1, 1)
     pixel_aspect: Fraction = Fraction(1)
     rotation: int = 0
     interlaced: bool = False
     time_base: Fraction = Fraction(1, 24)
     rate: Fraction = Fraction(24)
     pixel_format: str = "rgb24"
+
+    @property
+    def color_tags(self) -> tuple[int, int, int]:
+        """Matrix, primaries and transfer for the output: the film's, but a matrix always.
+
+        A grey film need not say its matrix; once it has chroma, a player that guesses another shows wrong colours.
+        """
+        matrix = self.tags[0] if self.tags[0] != _SILENT else _MATRIX_NUMBERS[self.coding.matrix]
+        return matrix, self.tags[2], self.tags[3]
 
     @property
     def shown_size(self) -> tuple[int, int]:
@@ -105,6 +120,17 @@ class Survey:
         """
         edges = [0, *self.cuts, len(self)]
         return [range(first, last) for first, last in pairwise(edges) if last > first]
+
+
+def grey_picture(luma: Integer[np.ndarray, "h w"], coding: YuvCoding) -> UInt8[np.ndarray, "h w"]:
+    """Luma as an 8-bit grey picture.
+
+    Example:
+        >>> grey_picture(np.array([[16, 235]]), YuvCoding()).tolist()
+        [[0, 255]]
+    """
+    grey = luma_from_codes(torch.from_numpy(luma.astype(np.int32)), coding)
+    return (grey * 255.0).round().clamp(0, 255).byte().numpy()
 
 
 class Film(Protocol):

@@ -7,14 +7,13 @@ from fractions import Fraction
 from pathlib import Path
 
 import torch
-from ca_data import LIGHTNESS_SCALE, FrameFolder, lab_to_rgb, rgb_to_lab
+from ca_data import LIGHTNESS_SCALE, FrameFolder, YuvCoding, lab_to_rgb, luma_to_codes, rgb_to_lab
 from jaxtyping import Float
 from torch import Tensor
 
 from ca_infer.errors import InferError
 from ca_infer.film import FilmFormat, Picture, Survey
 from ca_infer.shots import CutFinder
-from ca_infer.signal import ColorSignal
 
 __all__ = ["FolderFilm"]
 
@@ -37,8 +36,7 @@ class FolderFilm:
             self._folder.check_sizes()
         except ValueError as error:
             raise InferError(str(error)) from error
-        signal = ColorSignal(matrix=1, primaries=1, transfer=1, full_range=False, depth=8)
-        self.format = FilmFormat(self._folder.size, signal, time_base=1 / rate, rate=rate)
+        self.format = FilmFormat(self._folder.size, YuvCoding(), time_base=1 / rate, rate=rate)
 
     def survey(self, *, find_cuts: bool = True) -> Survey:
         """Find the cuts; nothing else can be wrong with a folder until a file is read."""
@@ -47,7 +45,7 @@ class FolderFilm:
         finder = CutFinder(self.format.rate) if find_cuts and count > 1 else None
         if finder:
             for picture in self.pictures():
-                finder.add(picture.luma, self.format.signal)
+                finder.add(picture.luma, self.format.coding)
             survey.cuts = finder.finish()
             survey.notes += finder.notes
         return survey
@@ -61,7 +59,6 @@ class FolderFilm:
         Raises:
             InferError: if a file cannot be read.
         """
-        black, white = self.format.signal.luma_levels
         for index in range(start, len(self._folder)):
             try:
                 rgb = self._folder.read([index])[0]
@@ -70,7 +67,7 @@ class FolderFilm:
             lightness = rgb_to_lab(rgb)[:1]
             # A grey's three sRGB values are equal, and are its luma.
             grey = lab_to_rgb(torch.cat((lightness, torch.zeros_like(lightness).expand(2, -1, -1))))[1]
-            luma = (grey * (white - black) + black).round().clamp(0, 255).to(torch.uint8).numpy()
+            luma = luma_to_codes(grey, self.format.coding).to(torch.uint8).numpy()
             yield Picture(index, luma, rgb=rgb)
 
     def lightness(self, picture: Picture) -> Float[Tensor, "1 h w"]:

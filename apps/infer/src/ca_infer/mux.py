@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, cast
 
 import av
 from av.error import FFmpegError
+from ca_data import choose_stream, open_video
 
 from ca_infer.encoding import Encoding, configure
 from ca_infer.errors import InferError
 from ca_infer.film import FilmFormat
 from ca_infer.segments import SegmentStore
-from ca_infer.video_film import choose_stream, open_input
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
@@ -161,7 +161,7 @@ class _Output:
         joined: Joined,
     ) -> None:
         self._out = out
-        self._source: InputContainer | None = open_input(source) if source else None
+        self._source: InputContainer | None = open_video(source) if source else None
         self._targets: dict[int, Stream] = {}
         self._container = self._open(film)
         try:
@@ -310,8 +310,8 @@ def verify(out: Path, film: FilmFormat, timestamps: Sequence[int], joined: Joine
     Raises:
         InferError: if pictures are missing or moved by more than the container's rounding.
     """
-    with open_input(out) as container:
-        stream = container.streams.video[_first_colored(container)]
+    with open_video(out) as container:
+        stream = choose_stream(container, out)
         tick = stream.time_base or film.time_base
         found = sorted(
             packet.pts * tick for packet in container.demux(stream) if packet.size and packet.pts is not None
@@ -333,13 +333,6 @@ def verify(out: Path, film: FilmFormat, timestamps: Sequence[int], joined: Joine
             f"{out.suffix} counts time in steps of {tick} s: timestamps are rounded by up to "
             f"{float(off) * 1000:.2f} ms; .mp4, .mov and .nut keep them exactly"
         )
-
-
-def _first_colored(container: InputContainer) -> int:
-    for position, stream in enumerate(container.streams.video):
-        if not stream.disposition & av.stream.Disposition.attached_pic:
-            return position
-    return 0
 
 
 def _video_packets(

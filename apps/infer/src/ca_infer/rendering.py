@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from ca_data import denormalize_lab, lab_to_rgb, resize, to_uint8
-from ca_data.chroma import upsample_chroma
+from ca_data import (
+    chroma_for_luma,
+    chroma_to_codes,
+    denormalize_lab,
+    lab_to_rgb,
+    luma_from_codes,
+    luma_to_codes,
+    luma_to_lightness,
+    resize,
+    srgb_from_film,
+    to_uint8,
+    upsample_chroma,
+    ycbcr_to_rgb,
+)
 from jaxtyping import Float, Int, UInt
 from torch import Tensor
 
@@ -72,18 +84,19 @@ class Renderer:
         Returns:
             Cb and Cr.
         """
-        signal, subsampling = encoding.signal, encoding.subsampling
-        luma = self._format.signal.luma(torch.from_numpy(picture.luma.astype(np.int32)))
+        subsampling = encoding.subsampling
+        luma = self._luma(picture)
         if not self._format.interlaced:
-            cb, cr = signal.chroma(*self._on_grid(picture, prediction, low, luma, subsampling))
-            return cb.numpy(), cr.numpy()
+            chroma = self._chroma(picture, prediction, low, _to_chroma_grid(luma, subsampling))
+            cb, cr = chroma_to_codes(chroma, encoding.coding).numpy()
+            return cb, cr
         # The two fields of a picture were taken at different times, and share no chroma sample.
         rows = -(-luma.shape[0] // subsampling[0])
         planes = np.empty((2, rows, -(-luma.shape[1] // subsampling[1])), np.int32)
         for parity in (0, 1):
-            field = self._on_grid(picture, prediction, low, luma[parity::2], subsampling)
-            for number, codes in enumerate(signal.chroma(*field)):
-                planes[number, parity::2] = codes.numpy()[: planes[number, parity::2].shape[0]]
+            field = _to_chroma_grid(luma[parity::2], subsampling)
+            codes = chroma_to_codes(self._chroma(picture, prediction, low, field), encoding.coding)
+            planes[:, parity::2] = codes.numpy()[:, : planes[:, parity::2].shape[1]]
         return planes[0], planes[1]
 
     def rgb(
@@ -98,31 +111,33 @@ class Renderer:
             depth: 8 or 16 bits.
 
         Returns:
-            `3 h w`, uint8 or uint16, sRGB for folders and SDR films, in the film's own curve for HDR.
+            `3 h w` sRGB, uint8 or uint16.
         """
         if picture.rgb is not None:
             lightness = self._film.lightness(picture)
             ab = self._ab(picture, prediction, low, lightness)
             rgb = lab_to_rgb(denormalize_lab(torch.cat((lightness, ab))))
         else:
-            signal = self._format.signal
-            luma = signal.luma(torch.from_numpy(picture.luma.astype(np.int32)))
-            rgb = signal.rgb(*self._on_grid(picture, prediction, low, luma, (1, 1)))
+            coding, luma = self._format.coding, self._luma(picture)
+            chroma = self._chroma(picture, prediction, low, luma)
+            film = ycbcr_to_rgb(torch.cat((luma[None], chroma)), coding.matrix)
+            rgb = srgb_from_film(film.clamp(0.0, 1.0), coding.primaries, coding.transfer)
         if depth == 8:
             return to_uint8(rgb).numpy()
         return (rgb.clamp(0.0, 1.0) * 65535.0).round().numpy().astype(np.uint16)
 
-    def _on_grid(
-        self,
-        picture: Picture,
-        prediction: Prediction,
-        low: Tensor,
-        luma: Tensor,
-        subsampling: tuple[int, int],
-    ) -> tuple[Float[Tensor, "h w"], Float[Tensor, "2 h w"]]:
-        coarse = _to_chroma_grid(luma, subsampling)
-        guide = self._format.signal.lightness(coarse)[None]
-        return coarse, self._ab(picture, prediction, low, guide)
+    def _luma(self, picture: Picture) -> Float[Tensor, "h w"]:
+        return luma_from_codes(torch.from_numpy(picture.luma.astype(np.int32)), self._format.coding)
+
+    def _chroma(
+        self, picture: Picture, prediction: Prediction, low: Tensor, luma: Float[Tensor, "h w"]
+    ) -> Float[Tensor, "2 h w"]:
+        """Cb and Cr that show the wanted ab under this luma."""
+        # Luma between codes is looked up in the finest table there is.
+        fine = replace(self._format.coding, bits=16, full_range=True)
+        guide = luma_to_lightness(luma_to_codes(luma, fine)[None], fine)
+        ab = self._ab(picture, prediction, low, guide)
+        return chroma_for_luma(luma[None, None], ab[None], self._format.coding)[0]
 
     def _ab(
         self, picture: Picture, prediction: Prediction, low: Tensor, guide: Float[Tensor, "1 h w"]

@@ -7,9 +7,10 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from ca_data import YuvCoding
 from jaxtyping import Integer
 
-from ca_infer.signal import ColorSignal
+from ca_infer.film import grey_picture
 
 __all__ = ["CutFinder", "split_shots"]
 
@@ -39,18 +40,16 @@ class CutFinder:
                 "install scenedetect-headless, or name the cuts with --cuts"
             )
 
-    def add(self, luma: Integer[np.ndarray, "h w"], signal: ColorSignal) -> None:
+    def add(self, luma: Integer[np.ndarray, "h w"], coding: YuvCoding) -> None:
         """Look at the next picture.
 
         Args:
             luma: `h w` codes.
-            signal: what they mean.
+            coding: what they mean.
         """
         if self._detector is not None:
             step = max(1, luma.shape[1] // _WIDTH)
-            black, white = signal.luma_levels
-            small = (luma[::step, ::step].astype(np.float32) - black) * (255.0 / (white - black))
-            grey = np.clip(small, 0, 255).astype(np.uint8)
+            grey = grey_picture(luma[::step, ::step], coding)
             picture = np.repeat(grey[:, :, None], 3, axis=2)
             self._note(self._detector.process_frame(self._timecode(self._count, self._rate), picture))
         self._count += 1

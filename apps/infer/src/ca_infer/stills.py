@@ -9,7 +9,7 @@ import numpy as np
 from ca_data import FrameFolder
 from jaxtyping import UInt8
 
-from ca_infer.film import Film
+from ca_infer.film import Film, grey_picture
 from ca_infer.video_film import VideoFilm
 
 __all__ = ["grey_stills", "read_colors"]
@@ -29,9 +29,7 @@ def grey_stills(film: Film, indices: Iterable[int]) -> dict[int, UInt8[np.ndarra
     found: dict[int, UInt8[np.ndarray, "3 h w"]] = {}
     for picture in film.pictures() if wanted else ():
         if picture.index in wanted:
-            black, white = film.format.signal.luma_levels
-            grey = (picture.luma.astype(np.float32) - black) * (255.0 / (white - black))
-            upright = np.rot90(np.clip(np.rint(grey), 0, 255).astype(np.uint8), _turns(film))
+            upright = np.rot90(grey_picture(picture.luma, film.format.coding), _turns(film))
             found[picture.index] = np.repeat(upright[None], 3, axis=0)
             if len(found) == len(wanted):
                 break
