@@ -4,7 +4,7 @@ import csv
 import io
 
 import pytest
-from ca_trainer.measures import MEASURES, PAPER_MEASURES, REPORT_MEASURES
+from ca_trainer.measures import MEASURES, PAPER_MEASURES, SUMMARY_MEASURES
 from ca_trainer.published import ABLATIONS, PUBLISHED, published_rows
 from ca_trainer.tables import TableRow, csv_table, in_paper_order, latex_table, markdown_table, marks
 
@@ -61,6 +61,14 @@ def test_what_has_no_better_has_no_best(key: str):
     assert marks([TableRow("a", {key: 1.0}), TableRow("b", {key: 2.0})], key) == (set(), set())
 
 
+def test_truth_stands_on_top_and_never_wins():
+    truth = TableRow.truth({"psnr": 20.0, "cdc": 0.003, "cdc_truth": 0.002, "colorfulness_truth": 34.6})
+    assert truth.values == {"cdc": 0.002, "colorfulness": 34.6}
+    rows = in_paper_order([FLOW, GREY, truth])
+    assert [row.name for row in rows] == ["truth", "grey", "flow"]
+    assert marks(rows, "cdc") == ({2}, {1})
+
+
 def test_figures_that_print_alike_share_the_mark():
     rows = [TableRow("a", {"psnr": 20.001}), TableRow("b", {"psnr": 20.004}), TableRow("c", {"psnr": 19.0})]
     assert marks(rows, "psnr") == ({0, 1}, {2})
@@ -85,4 +93,4 @@ def test_published_rows_hold_every_figure_of_the_paper():
 def test_a_missing_figure_is_a_dash():
     assert MEASURES["lpips"].format(None) == MEASURES["lpips"].format(float("nan")) == "–"
     assert "–" in markdown_table([FLOW], ("lpips",))
-    assert set(PAPER_MEASURES) < set(REPORT_MEASURES)
+    assert set(PAPER_MEASURES) < set(SUMMARY_MEASURES)

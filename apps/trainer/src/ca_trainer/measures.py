@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["DASH", "MEASURES", "PAPER_MEASURES", "REPORT_MEASURES", "Measure"]
+__all__ = ["DASH", "MEASURES", "PAPER_MEASURES", "SUMMARY_MEASURES", "Measure"]
 
 DASH = "–"
 """What stands in a table for a figure that is missing."""
@@ -71,5 +71,6 @@ _ALL = (
 )
 
 MEASURES: dict[str, Measure] = {measure.key: measure for measure in _ALL}
-REPORT_MEASURES: tuple[str, ...] = tuple(MEASURES)
+SUMMARY_MEASURES: tuple[str, ...] = tuple(key for key in MEASURES if not key.endswith("_truth"))
+"""Columns of a table of methods, where the truth has a row of its own."""
 PAPER_MEASURES: tuple[str, ...] = ("psnr", "ssim", "lpips", "cdc")

@@ -50,9 +50,9 @@ class EvaluationProtocol:
     def description(self) -> str:
         """One sentence for reports."""
         shown = (
-            "frame 0 is the only reference"
+            "Frame 0 is the only reference"
             if self.reference_every is None
-            else f"a true-colour reference every {self.reference_every} frames"
+            else f"A true-colour reference every {self.reference_every} frames"
         )
         return (
             f"{shown}; input L of each frame; output that L and predicted ab, 8-bit sRGB; "

@@ -83,6 +83,7 @@ ABLATIONS: tuple[PublishedRow, ...] = (
 )
 
 PAPER_ORDER: tuple[str, ...] = (
+    "truth",
     "grey",
     "mean",
     "static",
@@ -97,7 +98,7 @@ PAPER_ORDER: tuple[str, ...] = (
     "ColorMNet",
     "ColorAlignNet (paper)",
 )
-"""Rows of Tables 1 and 2 from top to bottom, the baselines above them; any other run (ours) comes below."""
+"""Rows of Tables 1 and 2 from top to bottom, truth and baselines above them; any other run (ours) comes below."""
 
 
 def published_rows(dataset: str) -> list[PublishedRow]:

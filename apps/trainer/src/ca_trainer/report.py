@@ -13,7 +13,7 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
 from ca_trainer.charts import COLORS, ERROR_RANGE, bar_chart, time_charts
-from ca_trainer.measures import MEASURES, REPORT_MEASURES
+from ca_trainer.measures import MEASURES, SUMMARY_MEASURES
 from ca_trainer.published import published_rows
 from ca_trainer.results import Results
 from ca_trainer.tables import TableRow, counted, in_paper_order, marks
@@ -36,6 +36,7 @@ def report_html(runs: Sequence[Results], *, published: bool = True) -> str:
     Returns:
         A page that needs no other file and no network.
     """
+    runs = in_paper_order(runs)
     groups = [_group(members, published) for members in grouped(runs)]
     names = display_names(runs)
     title = (
@@ -48,7 +49,7 @@ def report_html(runs: Sequence[Results], *, published: bool = True) -> str:
         title=title,
         subtitle="Best figure bold, second best underlined, among the measured rows.",
         groups=groups,
-        measures=[MEASURES[key] for key in REPORT_MEASURES],
+        measures=MEASURES.values(),
         runs=[{"name": name, "facts": _facts(run)} for name, run in zip(names, runs, strict=True)],
         error_range=int(ERROR_RANGE),
         error_colors=[to_hex(colormaps["inferno"](place / 8)) for place in range(9)],
@@ -82,7 +83,7 @@ def summary_rows(runs: Sequence[Results], *, published: bool = True) -> list[Tab
     """
     rows = [TableRow(name, run.mean) for name, run in zip(display_names(runs), runs, strict=True)]
     printed = [TableRow.of(row) for row in published_rows(str(runs[0].data["dataset"]))] if published else []
-    return in_paper_order([*printed, *rows])
+    return in_paper_order([TableRow.truth(runs[0].mean), *printed, *rows])
 
 
 def display_names(runs: Sequence[Results]) -> list[str]:
@@ -111,7 +112,9 @@ def _group(runs: Sequence[Results], published: bool) -> dict[str, Any]:
         + f"{dataset}, {protocol}, {size}",
         "description": f"{counted(len(clips), 'clip')}, {scored} scored frames. {first.data['protocol_description']}.",
         "runs": [{"name": name, "color": color} for name, color in colors.items()],
-        "summary": _table(summary_rows(runs, published=published), "Method", first.data.get("missing", {})),
+        "summary": _table(
+            summary_rows(runs, published=published), "Method", SUMMARY_MEASURES, first.data.get("missing", {})
+        ),
         "psnr_bars": _bars(by_name, clips, "psnr"),
         "cdc_bars": _bars(by_name, clips, "cdc_distance"),
         "time_lines": Markup(time_charts(clips, {name: _lines(run) for name, run in by_name.items()})),
@@ -136,9 +139,11 @@ def _lines(run: Results) -> dict[str, tuple[list[int], list[float]]]:
     return lines
 
 
-def _table(rows: Sequence[TableRow], first: str, missing: Mapping[str, str]) -> dict[str, Any]:
-    columns = [MEASURES[key] for key in REPORT_MEASURES]
-    places = {key: marks(rows, key) for key in REPORT_MEASURES}
+def _table(
+    rows: Sequence[TableRow], first: str, keys: Sequence[str], missing: Mapping[str, str]
+) -> dict[str, Any]:
+    columns = [MEASURES[key] for key in keys]
+    places = {key: marks(rows, key) for key in keys}
     drawn = []
     for number, row in enumerate(rows):
         cells = []
@@ -146,15 +151,19 @@ def _table(rows: Sequence[TableRow], first: str, missing: Mapping[str, str]) -> 
             best, second = places[measure.key]
             place = "best" if number in best else "second" if number in second else ""
             cells.append({"text": row.text(measure.key), "place": place})
-        drawn.append({"name": row.name, "kind": "" if row.measured else "published", "cells": cells})
+        drawn.append(
+            {
+                "name": row.name,
+                "kind": "published" if not row.measured else "" if row.ranked else "truth",
+                "cells": cells,
+            }
+        )
     heads = [
         {"head": measure.head, "meaning": measure.meaning, "unit": "× 10³" if measure.factor == 1e3 else ""}
         for measure in columns
     ]
     notes = [
-        f"– {MEASURES[key].title} is missing: {reason}"
-        for key, reason in missing.items()
-        if key in REPORT_MEASURES
+        f"– {MEASURES[key].title} is missing: {reason}" for key, reason in missing.items() if key in keys
     ]
     for note in dict.fromkeys(row.note for row in rows if not row.measured):
         notes.append(f"{', '.join(row.name for row in rows if row.note == note)}: {note}.")
@@ -162,12 +171,11 @@ def _table(rows: Sequence[TableRow], first: str, missing: Mapping[str, str]) -> 
 
 
 def _clip_table(run: Results) -> dict[str, Any]:
-    table = _table([TableRow(clip, figures) for clip, figures in run.clips.items()], "Clip", {})
-    mean = _table([TableRow("mean over clips", run.mean)], "Clip", {})["rows"][0]
+    rows = [TableRow(clip, figures, ranked=False) for clip, figures in run.clips.items()]
+    table = _table([*rows, TableRow("mean over clips", run.mean, ranked=False)], "Clip", tuple(MEASURES), {})
     for row in table["rows"]:
-        for cell in row["cells"]:
-            cell["place"] = ""
-    table["rows"].append({**mean, "kind": "mean"})
+        row["kind"] = ""
+    table["rows"][-1]["kind"] = "mean"
     return table
 
 
@@ -198,11 +206,15 @@ def _clip_sections(runs: Mapping[str, Results], clips: Sequence[str]) -> list[di
 def _moments(runs: Mapping[str, Results], clip: str) -> list[dict[str, Any]]:
     """One picture row for a single run; for several the shared pictures, then outputs over their errors."""
     (name, first), *others = runs.items()
-    drawn = []
+    drawn: list[dict[str, Any]] = []
     for moment in first.data["moments"][clip]:
         label, frame, still = moment["label"], moment["frame"], moment["reference"]
-        if others and label == "worst":
-            continue
+        if label == "worst":
+            same = next((other for other in drawn if other["frame"] == frame), None)
+            if same is not None and not others:
+                same["title"] += " and worst"
+            if same is not None or others:
+                continue
         shared = {
             "input": _picture(first, clip, label, "input", "input"),
             "reference": _picture(first, clip, label, "reference", f"reference, frame {still}"),
@@ -218,7 +230,9 @@ def _moments(runs: Mapping[str, Results], clip: str) -> list[dict[str, Any]]:
             columns = max(3, min(5, len(runs)))
             rows = [[*shared.values(), *[None] * (columns - 3)]]
             rows += _output_rows(runs, clip, label, columns)
-        drawn.append({"title": label.capitalize(), "detail": detail, "columns": columns, "rows": rows})
+        drawn.append(
+            {"title": label.capitalize(), "frame": frame, "detail": detail, "columns": columns, "rows": rows}
+        )
     return drawn
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import ca_metrics
 
 from ca_trainer.assess import Assessment
-from ca_trainer.measures import PAPER_MEASURES, REPORT_MEASURES
+from ca_trainer.measures import PAPER_MEASURES, SUMMARY_MEASURES
 from ca_trainer.report import display_names, grouped, report_html, summary_rows
 from ca_trainer.results import FORMAT, Results, environment, write_json
 from ca_trainer.tables import TableRow, counted, csv_table, latex_table, markdown_table
@@ -96,7 +96,7 @@ def _write_tables(runs: Sequence[Results], out: Path, *, published: bool) -> str
         rows = summary_rows(members, published=published)
         dataset, protocol, size, clips = members[0].setting
         caption = f"{dataset}, {counted(len(clips), 'clip')}, {size}, protocol {protocol}"
-        markdown.append(f"{caption}\n\n{markdown_table(rows, REPORT_MEASURES)}")
+        markdown.append(f"{caption}\n\n{markdown_table(rows, SUMMARY_MEASURES)}")
         latex.append(latex_table(rows, PAPER_MEASURES, caption=f"Results on {caption}"))
     text = "\n".join(markdown)
     (out / "table.md").write_text(text)

@@ -25,6 +25,7 @@ class TableRow:
         name: the method.
         values: figures by their key in ``results.json``; None or absent prints a dash.
         note: for a row that was not measured here: where it is from. Empty for a measured row.
+        ranked: whether it competes for best and second best; the truth does not.
 
     Example:
         >>> TableRow("flow", {"psnr": 28.33}).measured
@@ -34,6 +35,7 @@ class TableRow:
     name: str
     values: Mapping[str, float | None]
     note: str = ""
+    ranked: bool = True
 
     @property
     def measured(self) -> bool:
@@ -47,7 +49,17 @@ class TableRow:
     @classmethod
     def of(cls, row: PublishedRow) -> TableRow:
         """A printed row, marked as such."""
-        return cls(row.method, row.metrics, f"{NOT_MEASURED}: {row.source}, {row.protocol}")
+        return cls(row.method, row.metrics, f"{NOT_MEASURED}: {row.source}, {row.protocol}", ranked=False)
+
+    @classmethod
+    def truth(cls, values: Mapping[str, float | None]) -> TableRow:
+        """The true frames' own figures, from those of any method on the same clips.
+
+        Args:
+            values: figures by key, those of the truth ending in ``_truth``.
+        """
+        own = {key.removesuffix("_truth"): figure for key, figure in values.items() if key.endswith("_truth")}
+        return cls("truth", own, ranked=False)
 
 
 class Named(Protocol):
@@ -80,14 +92,14 @@ def in_paper_order(rows: Sequence[NamedType]) -> list[NamedType]:
 
 
 def marks(rows: Sequence[TableRow], key: str) -> tuple[set[int], set[int]]:
-    """Row numbers to set bold (best) and to underline (second best), among the measured rows, as printed.
+    """Row numbers to set bold (best) and to underline (second best), among the ranked rows, as printed.
 
     Args:
         rows: rows of one table.
         key: the measure.
 
     Returns:
-        Best and second best; both empty with fewer than two measured rows or a measure without a better.
+        Best and second best; both empty with fewer than two ranked rows or a measure without a better.
 
     Example:
         >>> marks([TableRow("a", {"psnr": 20.0}), TableRow("b", {"psnr": 30.0}), TableRow("c", {})], "psnr")
@@ -97,7 +109,7 @@ def marks(rows: Sequence[TableRow], key: str) -> tuple[set[int], set[int]]:
     figures = {
         number: float(measure.format(row.values.get(key)))
         for number, row in enumerate(rows)
-        if row.measured and row.values.get(key) is not None
+        if row.ranked and row.values.get(key) is not None
     }
     if len(figures) < 2 or measure.better == "none":
         return set(), set()
