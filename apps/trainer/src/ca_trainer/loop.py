@@ -8,9 +8,9 @@ from typing import cast
 import ca_data
 import torch
 from ca_data import ClipDataset
-from ca_model import Given
+from ca_model import ColorAlignNet, Given
 from lightning.fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 
 from ca_trainer.adversary import Adversary
 from ca_trainer.averaging import WeightAverage
@@ -22,9 +22,11 @@ from ca_trainer.interrupts import StopRequest
 from ca_trainer.learners import set_up
 from ca_trainer.objective import Objective
 from ca_trainer.recipe import Recipe
+from ca_trainer.rematerialize import rematerialize
 from ca_trainer.reporting import Reporter
 from ca_trainer.run_folder import RunFolder
 from ca_trainer.schedule import rate_factor
+from ca_trainer.segments import cut_clip, without_known
 from ca_trainer.step_record import StepRecord
 from ca_trainer.validation import Validation, ValidationResult
 
@@ -43,14 +45,23 @@ class Trainer:
     """
 
     def __init__(
-        self, recipe: Recipe, fabric: Fabric, model: nn.Module, dataset: ClipDataset, validation: Validation
+        self,
+        recipe: Recipe,
+        fabric: Fabric,
+        model: ColorAlignNet,
+        dataset: ClipDataset,
+        validation: Validation,
     ) -> None:
         self.recipe, self.fabric, self.dataset, self.validation = recipe, fabric, dataset, validation
         self.objective = Objective(recipe.losses, fabric)
         if recipe.compute.channels_last:
             model = model.to(memory_format=torch.channels_last)
+        # enough frames that the window around the first new one is whole
+        self.overlap = max(1, model.config.neighbors)
+        if recipe.compute.checkpoint_gradients:
+            rematerialize(model)
         if recipe.compute.compile:
-            model = cast(nn.Module, torch.compile(model))
+            model = cast(ColorAlignNet, torch.compile(model))
         self.network = set_up(recipe, fabric, model)
         self.model = self.network.module
         self.adversary = Adversary(recipe, fabric) if recipe.losses.adversarial else None
@@ -97,30 +108,48 @@ class Trainer:
 
     def train_step(self, batch: Batch) -> StepRecord:
         """Take one optimizer step on this rank's share of the global batch."""
-        recipe, fabric = self.recipe, self.fabric
+        recipe = self.recipe
         self._seed()
         factor = rate_factor(recipe.schedule, self.step, recipe.steps)
         self.network.set_rate(recipe.optimizer.learning_rate * factor)
         parts = split(batch, recipe.optimizer.accumulate)
-        outputs, losses, stop_requested = [], [], False
+        outputs, told, stop_requested = [], [], False
         for number, part in enumerate(parts):
-            with fabric.no_backward_sync(self.model, enabled=number + 1 < len(parts)):
-                output = self.model(part["lightness"], part["references"], given=self._given(part))
-                logits = self.adversary.judge(output.ab, part) if self.adversary is not None else None
-                named = self.objective(output, part, logits)
-                values, stop = self._agree(named, part)
-                fabric.backward(named["loss"] / len(parts))
-            outputs.append(output.ab.detach())
-            losses.append(values)
+            output, losses, stop = self._learn_from(part, 1 / len(parts), final=number + 1 == len(parts))
+            outputs.append(output)
+            told.append(losses)
             stop_requested |= stop
         norm = self._update()
         numbers = {"gradient_norm": norm, "learning_rate": recipe.optimizer.learning_rate * factor}
         if self.adversary is not None:
             numbers |= self.adversary.learn(outputs, parts, factor, self._agree)
-        return StepRecord(mean_of(losses), numbers, stop_requested)
+        return StepRecord(mean_of(told, [1.0] * len(told)), numbers, stop_requested)
+
+    def _learn_from(self, part: Batch, share: float, *, final: bool) -> tuple[Tensor, dict[str, float], bool]:
+        """Add the gradients of one micro-batch; give its colors, its losses, and whether to stop."""
+        length = part["ab"].shape[1]
+        segments = cut_clip(length, self.recipe.optimizer.truncate, self.overlap)
+        colors: list[Tensor] = []
+        told, frames, stop_requested = [], [], False
+        for number, segment in enumerate(segments):
+            piece = segment.of(part)
+            given = segment.go_on(piece, torch.cat(colors, dim=1)) if number else self._given(piece)
+            last = final and number + 1 == len(segments)
+            with self.fabric.no_backward_sync(self.model, enabled=not last):
+                output = self.model(piece["lightness"], piece["references"], given=given)
+                output, piece = without_known(output, segment.known), segment.without_known(piece)
+                logits = self.adversary.judge(output.ab, piece) if self.adversary is not None else None
+                named = self.objective(output, piece, logits)
+                losses, stop = self._agree(named, piece)
+                frames.append(piece["ab"].shape[1])
+                self.fabric.backward(named["loss"] * (share * frames[-1] / length))
+            colors.append(output.ab.detach())
+            told.append(losses)
+            stop_requested |= stop
+        return torch.cat(colors, dim=1), mean_of(told, frames), stop_requested
 
     def _given(self, part: Batch) -> Given | None:
-        """The first frame of the samples whose colours are known beforehand."""
+        """The first frame of the samples whose colors are known beforehand."""
         if not self.recipe.references.known:
             return None
         ab, mask = torch.zeros_like(part["ab"]), torch.zeros(part["ab"].shape[:2], dtype=torch.bool)
@@ -203,6 +232,13 @@ def split(batch: Batch, parts: int) -> Sequence[Batch]:
     return [cast(Batch, {name: value[cut] for name, value in values.items()}) for cut in cuts]
 
 
-def mean_of(losses: Sequence[dict[str, float]]) -> dict[str, float]:
-    """Mean of each named loss over the micro-batches."""
-    return {name: sum(part[name] for part in losses) / len(losses) for name in losses[0]}
+def mean_of(losses: Sequence[dict[str, float]], weights: Sequence[float]) -> dict[str, float]:
+    """Weighted mean of each named loss.
+
+    Example:
+        >>> mean_of([{"l1": 1.0}, {"l1": 5.0}], [3, 1])
+        {'l1': 2.0}
+    """
+    total = sum(weights)
+    pairs = list(zip(losses, weights, strict=True))
+    return {name: sum(one[name] * weight for one, weight in pairs) / total for name in losses[0]}

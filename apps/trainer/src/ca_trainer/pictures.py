@@ -51,7 +51,7 @@ def draw_curves(entries: Sequence[Mapping[str, Any]], path: Path, title: str) ->
     for axes in (loss_axes, psnr_axes):
         axes.grid(alpha=0.3)
         axes.legend(frameon=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def stack_preview(columns: Sequence[Sequence[UInt8[Tensor, "3 h w"]]]) -> UInt8[Tensor, "3 H W"]:
@@ -91,10 +91,11 @@ def draw_preview(
     axes.tick_params(length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, under another name first: whoever looks never sees half a picture."""
     partial = path.with_name(f".{path.name}.partial")
     figure.savefig(partial, format="png")
     partial.replace(path)

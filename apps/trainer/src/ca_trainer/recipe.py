@@ -96,6 +96,7 @@ class OptimizerChoice:
     weight_decay: float = 0.0
     clip_norm: float = 0.0  # gradients longer than this are shortened to it; 0: never
     accumulate: int = 1  # micro-batches per step
+    truncate: int = 0  # frames of a clip through which gradients run back; 0: all
     ema: float = 0.0  # decay of the averaged weights; 0: no average
 
     def __post_init__(self) -> None:
@@ -107,6 +108,7 @@ class OptimizerChoice:
         _require(fits, "optimizer.betas", "two numbers in [0, 1)", list(self.betas))
         for name in ("weight_decay", "clip_norm"):
             _require(getattr(self, name) >= 0, f"optimizer.{name}", "0 or more", getattr(self, name))
+        _require(self.truncate >= 0, "optimizer.truncate", "0 or more", self.truncate)
         _require(self.accumulate >= 1, "optimizer.accumulate", "at least 1", self.accumulate)
         _require(0 <= self.ema < 1, "optimizer.ema", "in [0, 1)", self.ema)
 
@@ -153,6 +155,7 @@ class ComputeChoice:
     precision: str = "32-true"
     channels_last: bool = False
     compile: bool = False
+    checkpoint_gradients: bool = False  # half the memory for a third more time
 
     def __post_init__(self) -> None:
         _require_choice("compute.device", self.device, ("auto", "cpu", "cuda", "mps"))

@@ -86,6 +86,16 @@ def changed_fields(before: Recipe, after: Recipe) -> list[str]:
     return sorted(key for key in first.keys() | second.keys() if first.get(key) != second.get(key))
 
 
+def lookup_field(recipe: Recipe, field: str) -> Any:
+    """The value behind a dotted name; None where a recipe has no such value.
+
+    Example:
+        >>> lookup_field(load_recipe("demo"), "model.preset")
+        'tiny'
+    """
+    return _flat(asdict(recipe)).get(field)
+
+
 def _read_text(name_or_path: str) -> str:
     path = Path(name_or_path)
     if name_or_path in recipe_names():
