@@ -7,10 +7,18 @@ from pathlib import Path
 import av
 import pytest
 import torch
-from ca_data import FrameFolder, resize, synthetic_clip, write_frames
-from ca_data.davis import davis_clips, davis_splits
-from ca_data.prepared import EvaluationSet, changed_clips, video_sources
-from ca_data.video_reader import VideoClip
+from ca_data import (
+    EvaluationSet,
+    FrameFolder,
+    VideoClip,
+    changed_clips,
+    davis_clips,
+    davis_splits,
+    resize,
+    synthetic_clip,
+    video_sources,
+    write_frames,
+)
 from ca_trainer.cli import main
 
 SIZE = ("--size", "48x32")

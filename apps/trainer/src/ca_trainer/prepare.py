@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from ca_data.davis import davis_clips
-from ca_data.frames import FrameFolder
-from ca_data.prepared import EvaluationSet, VideoSource, changed_clips, video_sources
+from ca_data import EvaluationSet, FrameFolder, VideoSource, changed_clips, davis_clips, video_sources
 from rich.console import Console
 from rich.progress import Progress
 

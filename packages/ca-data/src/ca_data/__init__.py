@@ -21,10 +21,12 @@ from ca_data.color import (
     rgb_to_network,
     to_uint8,
 )
+from ca_data.davis import davis_clips, davis_splits
 from ca_data.dataset import ClipDataset, Sample, SyntheticDataset
 from ca_data.film_color import chroma_for_luma, film_chroma, fit_chroma, luma_to_lightness
 from ca_data.frames import Clip, FrameFolder, list_clips, write_frames
 from ca_data.pictures import read_picture
+from ca_data.prepared import EvaluationSet, PreparedClip, VideoSource, changed_clips, video_sources
 from ca_data.references import ReferenceConfig, choose_references, choose_start
 from ca_data.resize import resize
 from ca_data.seeding import sample_generator
@@ -51,8 +53,10 @@ __all__ = [
     "Clip",
     "ClipCache",
     "ClipDataset",
+    "EvaluationSet",
     "FilmFrame",
     "FrameFolder",
+    "PreparedClip",
     "ReferenceConfig",
     "ReferenceStill",
     "Sample",
@@ -63,9 +67,11 @@ __all__ = [
     "VideoError",
     "VideoInfo",
     "VideoReader",
+    "VideoSource",
     "VideoWriter",
     "YuvCoding",
     "add_lightness_noise",
+    "changed_clips",
     "choose_references",
     "choose_start",
     "choose_stream",
@@ -73,6 +79,8 @@ __all__ = [
     "chroma_for_luma",
     "chroma_from_codes",
     "chroma_to_codes",
+    "davis_clips",
+    "davis_splits",
     "denormalize_lab",
     "film_chroma",
     "film_from_srgb",
@@ -99,6 +107,7 @@ __all__ = [
     "to_uint8",
     "turn_color",
     "upsample_chroma",
+    "video_sources",
     "weaken_color",
     "wear_color",
     "write_frames",
