@@ -21,8 +21,8 @@ from ca_data.color import (
     rgb_to_network,
     to_uint8,
 )
-from ca_data.davis import davis_clips, davis_splits
 from ca_data.dataset import ClipDataset, Sample, SyntheticDataset
+from ca_data.davis import davis_clips, davis_splits
 from ca_data.film_color import chroma_for_luma, film_chroma, fit_chroma, luma_to_lightness
 from ca_data.frames import Clip, FrameFolder, list_clips, write_frames
 from ca_data.pictures import read_picture
