@@ -54,7 +54,9 @@ def test_arrows_run_one_way(member: Path) -> None:
 
 
 def test_declared_dependencies_are_the_arrows(member: Path) -> None:
-    declared = {re.split(r"[\[<>=! ]", name)[0].replace("-", "_") for name in project_of(member)["dependencies"]}
+    declared = {
+        re.split(r"[\[<>=! ]", name)[0].replace("-", "_") for name in project_of(member)["dependencies"]
+    }
     module = module_of(member)
     used = {
         name for file in (member / "src" / module).rglob("*.py") for name in imported(file) if name in ALLOWED

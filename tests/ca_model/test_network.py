@@ -4,7 +4,14 @@ import pytest
 import torch
 from ca_model import ColorAlignNet, Given, ModelError, count_cost, create_model
 
-SMALL_PAPER = {"widths": (6, 8, 8, 16), "heads": 2, "head_channels": 8, "width": 16, "body_depth": 2, "window": 4}
+SMALL_PAPER = {
+    "widths": (6, 8, 8, 16),
+    "heads": 2,
+    "head_channels": 8,
+    "width": 16,
+    "body_depth": 2,
+    "window": 4,
+}
 NETWORKS = {"tiny": ("tiny", {}), "paper": ("paper", {**SMALL_PAPER, "feature_noise": 0.0})}
 ABLATIONS = {
     "1 no temporal prior": {"temporal_prior": False},

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 # Sampling far outside any frame is one and the same border pixel; the bound keeps grid_sample's integers in range.
 _MAX_PIXELS = 1e5
@@ -50,7 +50,7 @@ def warp(
     h, w = moving.shape[-2:]
     # Coordinates need more digits than half precision has: 0.5 px at column 1000 is not representable in bf16.
     flow = flow.to(torch.promote_types(flow.dtype, torch.float32))
-    position = (_pixel_grid(*flow.shape[-2:], flow) + flow).clamp(-_MAX_PIXELS, _MAX_PIXELS)
+    position = (_pixel_grid(flow.shape[-2], flow.shape[-1], flow) + flow).clamp(-_MAX_PIXELS, _MAX_PIXELS)
     size = torch.tensor([w, h], dtype=flow.dtype, device=flow.device).view(1, 2, 1, 1)
     grid = ((2 * position + 1) / size - 1).permute(0, 2, 3, 1)
     sampled = F.grid_sample(

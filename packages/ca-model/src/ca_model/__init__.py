@@ -1,6 +1,7 @@
 """ColorAlignNet composed: configuration, presets, checkpoints and shipped weights."""
 
 from ca_attention import ReferenceTokens
+
 from ca_model.checkpoint import (
     create_model,
     find_weights,

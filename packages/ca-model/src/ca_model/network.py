@@ -16,16 +16,8 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
-from huggingface_hub import PyTorchModelHubMixin
-from jaxtyping import Bool, Float
-from torch import Tensor, nn
-
 from ca_align import DeformAlign, FlexAlign, FlowPropagation, StillPropagation
 from ca_attention import AdaptiveInstanceNorm, AttendedColor, ReferenceTokens, SourceReferenceAttention
-from ca_model.config import ColorAlignConfig
-from ca_model.encoder import PyramidEncoder
-from ca_model.errors import ModelError
 from ca_swin import (
     ColorDecoder,
     CopyReconstruction,
@@ -37,6 +29,14 @@ from ca_swin import (
     SwinReconstruction,
     UNetReconstruction,
 )
+from einops import rearrange
+from huggingface_hub import PyTorchModelHubMixin
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from ca_model.config import ColorAlignConfig
+from ca_model.encoder import PyramidEncoder
+from ca_model.errors import ModelError
 
 STRIDE = 16
 
@@ -232,7 +232,9 @@ class ColorAlignNet(
 
     def _matched(self, maps: list[Tensor]) -> Tensor:
         context = F.interpolate(self.context(maps[3]), scale_factor=2, mode="bilinear", align_corners=False)
-        return rearrange(self.center(rearrange(maps[2] + context, "b c h w -> b h w c")), "b h w c -> b c h w")
+        return rearrange(
+            self.center(rearrange(maps[2] + context, "b c h w -> b h w c")), "b h w c -> b c h w"
+        )
 
     def _encode(self, lightness: Tensor, tokens: ReferenceTokens) -> _Frame:
         lightness = _pad(lightness)
@@ -262,9 +264,10 @@ class ColorAlignNet(
     ) -> tuple[ColorOutput, RecurrentState]:
         auxiliary: dict[str, Tensor] = {}
         if isinstance(self.reconstruction, CopyReconstruction):
-            assert frame.attended.carried is not None
-            references = References(*frame.attended[::2], frame.attended.similarity)
-            result, state = self.reconstruction.step(*frame.maps[:2], frame.lightness, references, state)
+            found, (half, quarter) = frame.attended, frame.maps[:2]
+            assert found.carried is not None  # a copying network always has something carried
+            references = References(found.features, found.carried, found.similarity)
+            result, state = self.reconstruction.step(half, quarter, frame.lightness, references, state)
             ab, auxiliary = result.ab, {"copy_attended": _crop(result.attended, size)[:, None]}
         else:
             assert aligned is not None
