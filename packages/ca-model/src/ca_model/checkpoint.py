@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -116,7 +115,7 @@ def save_model(
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         unfinished = Path(folder) / path.name
         save_file(state, unfinished, metadata=about)
-        os.replace(unfinished, path)
+        unfinished.replace(path)
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
