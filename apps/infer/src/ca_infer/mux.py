@@ -244,6 +244,8 @@ class _Output:
             if stream.index == colored:
                 self._add_video(film, encoding)
                 _copy_stream_tags(stream, self.video)
+                if any(name.lower() == "alpha_mode" for name in stream.metadata):
+                    joined.notes.append("alpha is left out: the film keeps it beside its pictures, not in them")
             elif choice.keeps(stream.type):
                 self._copy_stream(stream, joined)
 
