@@ -37,7 +37,9 @@ def clip_length_at(data: DataChoice, step: int) -> int:
     Grows evenly from `clip_length_start` to `clip_length` over `clip_length_growth` steps.
 
     Example:
-        >>> data = DataChoice(clip_length=6, clip_length_start=2, clip_length_growth=100)
+        >>> data = DataChoice(
+        ...     size=(64, 96), clip_length=6, clip_length_start=2, clip_length_growth=100
+        ... )
         >>> [clip_length_at(data, step) for step in (0, 50, 100)]
         [2, 4, 6]
     """
