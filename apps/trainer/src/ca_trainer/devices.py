@@ -2,7 +2,6 @@
 
 import logging
 import os
-from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
@@ -16,7 +15,7 @@ from ca_trainer.recipe import ComputeChoice
 Item = TypeVar("Item")
 
 
-def make_fabric(compute: ComputeChoice) -> Fabric:
+def make_fabric(compute: ComputeChoice, *, unused_parameters: bool = False) -> Fabric:
     """Set up this process's device and, under torchrun, its place among the others.
 
     One process serves one device. Several devices or machines are torchrun's business: it starts the
@@ -24,6 +23,7 @@ def make_fabric(compute: ComputeChoice) -> Fabric:
 
     Args:
         compute: device, strategy and precision.
+        unused_parameters: whether some step leaves a parameter without a gradient, which costs DDP a search.
 
     Returns:
         A launched Fabric.
@@ -31,7 +31,7 @@ def make_fabric(compute: ComputeChoice) -> Fabric:
     Raises:
         TrainerError: the device is not there, or the strategy does not run on it.
     """
-    for chatter in ("lightning.fabric", "lightning_utilities.core.rank_zero"):
+    for chatter in ("lightning.fabric", "lightning.pytorch"):
         logging.getLogger(chatter).setLevel(logging.WARNING)
     elastic = TorchElasticEnvironment.detect()
     world = int(os.environ["WORLD_SIZE"]) if elastic else 1
@@ -45,7 +45,7 @@ def make_fabric(compute: ComputeChoice) -> Fabric:
         accelerator=device,
         devices=local,
         num_nodes=world // local,
-        strategy=_make_strategy(compute.strategy, world),
+        strategy=_make_strategy(compute.strategy, world, unused_parameters),
         precision=compute.precision,
         plugins=TorchElasticEnvironment() if elastic else LightningEnvironment(),
     )
@@ -68,12 +68,11 @@ def _available_device(wanted: str, count: int) -> str:
     return device
 
 
-def _make_strategy(name: str, world: int) -> Strategy | str:
+def _make_strategy(name: str, world: int, unused_parameters: bool) -> Strategy | str:
     if name == "fsdp":
         return FSDPStrategy(use_orig_params=True, state_dict_type="full")
     if world > 1:
-        # a clip of one frame uses no recurrence, so some parameters may have no gradient in some steps
-        return DDPStrategy(find_unused_parameters=True, timeout=timedelta(minutes=30))
+        return DDPStrategy(find_unused_parameters=unused_parameters)
     return "auto"
 
 

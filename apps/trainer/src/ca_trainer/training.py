@@ -71,19 +71,25 @@ def train(
         TrainerError: something the user can put right.
         NonFiniteError: the loss or the gradient stopped being a number.
     """
-    fabric = make_fabric(recipe.compute)
+    torch.manual_seed(recipe.seed)
+    model = make_model(recipe)
+    fabric = make_fabric(recipe.compute, unused_parameters=leaves_parameters_unused(model, recipe))
     try:
         talk = console if console is not None and fabric.is_global_zero else Console(quiet=True)
-        return _train(recipe, out, max_steps, resume, fabric, talk)
+        return _train(recipe, model, out, max_steps, resume, fabric, talk)
     finally:
         leave()
 
 
 def _train(
-    recipe: Recipe, out: Path | None, max_steps: int | None, resume: bool, fabric: Fabric, console: Console
+    recipe: Recipe,
+    model: ColorAlignNet,
+    out: Path | None,
+    max_steps: int | None,
+    resume: bool,
+    fabric: Fabric,
+    console: Console,
 ) -> TrainingResult:
-    torch.manual_seed(recipe.seed)
-    model = make_model(recipe)
     clips = find_clips(recipe.data)
     folder = _agree_on_folder(recipe, out, resume, fabric)
     until = max_steps or recipe.steps
@@ -158,6 +164,17 @@ def make_model(recipe: Recipe) -> ColorAlignNet:
         return ca_model.create_model(choice.preset, **choice.overrides)
     except (ValueError, TypeError, OSError) as error:
         raise TrainerError(f"recipe: model: {error}") from None
+
+
+def leaves_parameters_unused(model: ColorAlignNet, recipe: Recipe) -> bool:
+    """Whether the shortest clip of a recipe leaves some parameter without a gradient: one frame needs no recurrence."""
+    data, truncate = recipe.data, recipe.optimizer.truncate
+    frames = min(data.clip_length, data.clip_length_start or data.clip_length, truncate or data.clip_length)
+    output = model(torch.zeros(1, frames, 1, 32, 32), torch.zeros(1, 1, 3, 32, 32))
+    output.ab.sum().backward()
+    unused = any(parameter.grad is None for parameter in model.parameters() if parameter.requires_grad)
+    model.zero_grad()
+    return unused
 
 
 def write_weights(trainer: Trainer, path: Path, metadata: dict[str, str]) -> None:
