@@ -194,6 +194,31 @@ def test_dated_reference_comes_out_in_its_own_colors(
     assert np.abs(colored - clip[4]).max() <= 1
 
 
+def test_a_dated_reference_colors_what_comes_before_it(
+    frames_folder: Path,
+    clip: np.ndarray,
+    still: Path,
+    weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dated = tmp_path / "shot_000008.png"
+    # The other way round in colour, so that its influence cannot be missed.
+    Image.fromarray(clip[8][..., ::-1].copy()).save(dated)
+    work = options(still, weights, references=(still, dated), cuts=(3,))
+    colorize(frames_folder, tmp_path / "blended", work)
+    with monkeypatch.context() as patch:
+        patch.setattr("ca_infer.coloring.backward_windows", lambda *_: [])
+        colorize(frames_folder, tmp_path / "forward", work)
+
+    def changed(index: int) -> bool:
+        files = [tmp_path / kind / f"{index:05d}.png" for kind in ("blended", "forward")]
+        return files[0].read_bytes() != files[1].read_bytes()
+
+    # From the cut to the reference, and nowhere else.
+    assert [index for index in range(11) if changed(index)] == [3, 4, 5, 6, 7]
+
+
 def test_a_folder_becomes_a_video_and_a_video_a_folder(
     frames_folder: Path, make_film: MakeFilm, still: Path, weights: Path, tmp_path: Path
 ) -> None:

@@ -6,12 +6,13 @@ import shutil
 from collections import deque
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from ca_infer.backward import Backward, backward_windows
 from ca_infer.coverage import Coverage
 from ca_infer.encoding import VIDEO_SUFFIXES, Encoding, choose_encoding
 from ca_infer.errors import InferError
@@ -220,10 +221,13 @@ def _paint(
 ) -> Coverage:
     """Decode, run the network, and make and encode pictures, each in its own thread, segment by segment."""
     painter, coverage = session.painter, Coverage(work.folder)
+    dated = session.known_colors()
+    backward = Backward(work.folder, backward_windows(survey.shots, list(dated)))
+    backward.prepare(session, tell)
     todo = {segment.start: segment for segment in segments if not output.has(segment)}
     tell.stage("colouring", len(survey))
     tell.advance(len(survey) - sum(len(segment) for segment in todo.values()))
-    runs = plan_runs(survey.shots, list(todo.values()), painter.lookback, work, session.known_colors())
+    runs = plan_runs(survey.shots, list(todo.values()), painter.lookback, work, dated)
     latest: deque[Tensor] = deque(maxlen=painter.lookback)
     segment: range | None = None
     try:
@@ -236,7 +240,8 @@ def _paint(
                     output.begin(segment)
                 if segment is None or index not in segment:
                     continue
-                output.add(item.picture, prediction, item.low)
+                blended = replace(prediction, ab=backward.blend(index, prediction.ab))
+                output.add(item.picture, blended, item.low)
                 coverage.add(prediction.confidence)
                 tell.advance()
                 if index == segment.stop - 1:

@@ -245,7 +245,9 @@ class _Output:
                 self._add_video(film, encoding)
                 _copy_stream_tags(stream, self.video)
                 if any(name.lower() == "alpha_mode" for name in stream.metadata):
-                    joined.notes.append("alpha is left out: the film keeps it beside its pictures, not in them")
+                    joined.notes.append(
+                        "alpha is left out: the film keeps it beside its pictures, not in them"
+                    )
             elif choice.keeps(stream.type):
                 self._copy_stream(stream, joined)
 
