@@ -85,11 +85,11 @@ def test_untrained_takes_the_attended_copy_and_then_the_previous_frame():
     expected = torch.tensor([0.4, -0.2])[None, :, None, None].expand(2, 2, 24, 40)  # both heads alike
     torch.testing.assert_close(first.ab, expected)
     assert first.mask.abs().max() == 0
-    state = state._replace(ab=state.ab + 1)
+    state = state._replace(ab=state.ab + 0.25)
     second, _ = net.step(half, quarter, lightness, references, state)
     mask = torch.sigmoid(torch.tensor(2.0))  # nothing moved, so the motion explains everything
     torch.testing.assert_close(second.mask, mask.expand(2, 1, 24, 40))
-    torch.testing.assert_close(second.ab, expected + mask)
+    torch.testing.assert_close(second.ab, expected + 0.25 * mask)
     other, _ = net.step(half, quarter, lightness + 1, references, state)
     assert other.mask.max() < 1e-6
 
@@ -125,3 +125,13 @@ def test_align_receives_evidence_and_target():
     net.step(half, quarter, lightness, references)
     assert seen[0][0] == (2, 4, 6, 10)
     assert torch.equal(seen[0][1], quarter)
+
+
+def test_output_stays_within_what_ab_can_be():
+    """A correction that runs away must not feed on itself through the state."""
+    net = make()
+    with torch.no_grad():
+        net.output.bias += 5  # type: ignore[operator]
+    result, state = net.step(*frame(0))
+    assert result.ab.max() == 1
+    assert state.ab.max() == 1
