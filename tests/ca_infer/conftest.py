@@ -60,14 +60,15 @@ def make_film(tmp_path: Path) -> Callable[..., Path]:
         time_base: Fraction = Fraction(1, 24000),
         pixel_format: str = "yuv420p",
         full_range: bool = False,
-        sound: bool = False,
+        sound: str = "",
         size: tuple[int, int] = (HEIGHT, WIDTH),
         rotation: int = 0,
         title: str = "",
+        codec: str = "ffv1",
     ) -> Path:
         path = tmp_path / name
         with av.open(str(path), "w") as container:
-            stream = container.add_stream("ffv1", rate=24)
+            stream = container.add_stream(codec, rate=24)
             stream.height, stream.width, stream.pix_fmt = *size, pixel_format
             stream.time_base = stream.codec_context.time_base = time_base
             stream.codec_context.color_range = 2 if full_range else 1
@@ -75,7 +76,7 @@ def make_film(tmp_path: Path) -> Callable[..., Path]:
                 stream.set_display_rotation(rotation)
             if title:
                 container.metadata["title"] = title
-            voice = container.add_stream("pcm_s16le", rate=8000, layout="mono") if sound else None
+            voice = container.add_stream(sound, rate=8000, layout="mono") if sound else None
             for number, timestamp in enumerate(timestamps):
                 container.mux(
                     stream.encode(_noise(number, size, pixel_format, full_range, timestamp, time_base))

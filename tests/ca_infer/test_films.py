@@ -69,13 +69,15 @@ def test_luma_is_bit_exact_and_color_appears(
     assert VideoFilm(tmp_path / "out.mkv").format.pixel_format == storage
 
 
-@pytest.mark.parametrize("ending", [".mp4", ".mov", ".nut"])
+@pytest.mark.parametrize(
+    ("ending", "codec"), [(".mp4", None), (".mov", None), (".nut", None), (".nut", "hevc")]
+)
 def test_every_timestamp_of_a_variable_rate_is_kept(
-    make_film: MakeFilm, still: Path, weights: Path, tmp_path: Path, ending: str
+    make_film: MakeFilm, still: Path, weights: Path, tmp_path: Path, ending: str, codec: str | None
 ) -> None:
     uneven = [400, 1401, 2600, 2601, 9007, 9008, 30011]
     film = make_film("film.nut", timestamps=uneven, time_base=Fraction(1, 30000))
-    colorize(film, tmp_path / f"out{ending}", options(still, weights, segment=3))
+    colorize(film, tmp_path / f"out{ending}", options(still, weights, segment=3, codec=codec))
     survey = VideoFilm(tmp_path / f"out{ending}").survey(find_cuts=False)
     base = VideoFilm(tmp_path / f"out{ending}").format.time_base
     assert [t * base for t in survey.timestamps] == [Fraction(t, 30000) for t in uneven]
@@ -84,7 +86,7 @@ def test_every_timestamp_of_a_variable_rate_is_kept(
 def test_sound_tags_rotation_come_along(
     make_film: MakeFilm, still: Path, weights: Path, tmp_path: Path
 ) -> None:
-    film = make_film(sound=True, rotation=90, title="A title")
+    film = make_film(sound="pcm_s16le", rotation=90, title="A title")
     out = tmp_path / "out.mov"
     result = colorize(film, out, options(still, weights, codec="h264"))
     before, after = packets(film, "audio"), packets(out, "audio")
@@ -97,10 +99,26 @@ def test_sound_tags_rotation_come_along(
     assert VideoFilm(out).format.rotation == 90
 
 
+@pytest.mark.parametrize("ending", [".mkv", ".mp4", ".mov"])
+def test_sound_that_begins_before_the_film_moves_nothing(
+    make_film: MakeFilm, still: Path, weights: Path, tmp_path: Path, ending: str
+) -> None:
+    film = make_film("film.mp4", sound="aac", codec="libx264")
+    out = tmp_path / f"out{ending}"
+    colorize(film, out, options(still, weights))
+    before, after = packets(film, "audio"), packets(out, "audio")
+    assert before[0][1] < 0
+    assert [data for data, _ in before] == [data for data, _ in after]
+    # Matroska counts milliseconds.
+    assert all(abs(a - b) <= Fraction(1, 1000) for (_, a), (_, b) in zip(before, after, strict=True))
+    for path in (film, out):
+        assert VideoFilm(path).survey(find_cuts=False).timestamps[0] == 0
+
+
 def test_streams_can_be_left_out_and_unfit_ones_are_named(
     make_film: MakeFilm, still: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    film = make_film(sound=True)
+    film = make_film(sound="pcm_s16le")
     common = ["--refs", str(still), "--weights", str(weights), "--size", "80x48", "--cuts", "none"]
     assert main(["colorize", str(film), *common, "-o", str(tmp_path / "a.mov"), "--no-copy-audio"]) == 0
     assert main(["colorize", str(film), *common, "-o", str(tmp_path / "b.webm")]) == 0

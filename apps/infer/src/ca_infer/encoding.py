@@ -104,7 +104,7 @@ def choose_encoding(
     layout = av.VideoFormat(chosen, *reversed(film.size))
     coding = replace(film.coding, bits=layout.components[0].bits)
     return Encoding(
-        encoder, chosen, coding, _options(encoder, crf, film, first), _notes(film, encoder, chosen)
+        encoder, chosen, coding, _options(encoder, suffix, crf, film, first), _notes(film, encoder, chosen)
     )
 
 
@@ -266,7 +266,9 @@ def _nearest(film: FilmFormat, formats: list[str]) -> str:
     return min(formats, key=loss)
 
 
-def _options(encoder: str, crf: int | None, film: FilmFormat, first: Picture | None) -> dict[str, str]:
+def _options(
+    encoder: str, suffix: str, crf: int | None, film: FilmFormat, first: Picture | None
+) -> dict[str, str]:
     options = dict(_FIXED_OPTIONS.get(encoder, {}))
     quality = crf if crf is not None else _CRF.get(encoder)
     if crf is not None and encoder not in _CRF:
@@ -275,6 +277,9 @@ def _options(encoder: str, crf: int | None, film: FilmFormat, first: Picture | N
         options["crf"] = str(quality)
     if encoder == "libx265" and first is not None and first.frame is not None:
         options["x265-params"] = ":".join([options["x265-params"], *x265_hdr_options(first.frame)])
+    if suffix == ".nut" and encoder in ("libx264", "libx265"):
+        # Reordered pictures begin before time zero, which NUT cannot say.
+        options["bf"] = "0"
     if film.interlaced and encoder == "prores_ks":
         options["flags"] = "+ildct"
     return options

@@ -221,6 +221,9 @@ class _Output:
 
     def _open(self, film: FilmFormat) -> OutputContainer:
         options = {"strict": "experimental"}
+        if self._out.suffix.lower() != ".nut":
+            # A packet before time zero (the lead-in of AAC, a reordered picture) would move all others.
+            options["avoid_negative_ts"] = "disabled"
         if self._out.suffix.lower() in _MP4_SUFFIXES:
             options["movie_timescale"] = str(_movie_timescale(film, self._source))
         try:
