@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from multiprocessing.context import ForkProcess
 from pathlib import Path
 
+import ca_data
 import pytest
 import torch
 from ca_trainer.cli import main
@@ -99,7 +100,9 @@ def test_two_ranks_equal_one(tmp_path: Path, quick: list[str], accumulate: int) 
     assert sorted(two) == [1, 2, 3]
     for step, values in one.items():
         assert two[step] == pytest.approx(values, rel=1e-3, abs=1e-6)
-    first, second = (read_metrics(tmp_path / name / "metrics.jsonl")[-1]["psnr"] for name in ("one", "two"))
+    first, second = (
+        list(read_metrics(tmp_path / name / "metrics.jsonl"))[-1]["psnr"] for name in ("one", "two")
+    )
     assert first == pytest.approx(second, abs=1e-3)
 
 
@@ -143,15 +146,23 @@ def spoil_third_step() -> None:
     Trainer.train_step = spoilt
 
 
-def test_ctrl_c_saves_and_says_how_to_go_on(
-    tmp_path: Path, quick: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_saves_and_says_how_to_go_on(
+    tmp_path: Path,
+    quick: list[str],
+    number: signal.Signals,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     stepped = Reporter.stepped
 
     def interrupt(self: Reporter, step: int, *rest: object) -> None:
         stepped(self, step, *rest)
         if step == 2:
-            os.kill(os.getpid(), signal.SIGINT)
+            workers = [child.pid for child in multiprocessing.active_children()]
+            assert workers
+            for process in (*workers, os.getpid()):  # as a terminal or a scheduler does
+                os.kill(process, number)
 
     monkeypatch.setattr(Reporter, "stepped", interrupt)
     monkeypatch.chdir(tmp_path)
@@ -212,3 +223,27 @@ def test_torchrun_starts_the_folder(tmp_path: Path, repository: Path, small: lis
     assert finished.returncode == 0, finished.stderr
     assert "cpu x 2 ranks" in finished.stdout
     assert sorted(losses(tmp_path / "run")) == [1, 2]
+
+
+@pytest.mark.slow
+def test_source_folders_alone_train_on_frames_without_pyav_and_lpips(
+    tmp_path: Path, repository: Path, small: list[str]
+) -> None:
+    for seed in (1, 2):
+        ca_data.write_frames(ca_data.synthetic_clip(seed, 4, (32, 48)), tmp_path / "clips" / f"clip-{seed}")
+    program = (
+        "import sys; sys.modules['av'] = sys.modules['lpips'] = None; from ca_trainer.cli import main; main()"
+    )
+    sources = [str(path) for path in (*repository.glob("packages/*/src"), repository / "apps/trainer/src")]
+    libraries = str(Path(torch.__file__).parent.parent)
+    options = [word for change in [*small, "steps=1"] for word in ("--set", change)]
+    finished = subprocess.run(
+        [sys.executable, "-S", "-c", program, "--data", "clips", "--out", "run", *options],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([*sources, libraries])},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert sorted(losses(tmp_path / "run")) == [1]

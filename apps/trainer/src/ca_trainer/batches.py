@@ -1,6 +1,7 @@
 """Which samples each step of each rank sees: a function of seed and step, so that runs repeat and resume."""
 
 import hashlib
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -240,13 +241,15 @@ def make_loader(
         cast(Dataset[Batch], TicketedSamples(dataset)),  # collation makes Batches of its Samples
         batch_sampler=StepSampler(recipe, len(dataset), first, last, rank=rank, world=world),
         num_workers=recipe.data.workers,
-        worker_init_fn=_ignore_interrupts,
+        worker_init_fn=_ignore_signals,
         pin_memory=pin_memory,
     )
 
 
-def _ignore_interrupts(worker: int) -> None:  # noqa: ARG001
-    """Ctrl-C reaches the workers too; they must go on until the step is done and saved."""
-    import signal
+def _ignore_signals(worker: int) -> None:  # noqa: ARG001
+    """Ctrl-C and a scheduler's SIGTERM reach the workers too; they go on until the step is done and saved.
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    They end all the same when the loader is done with them or the process that started them is gone.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

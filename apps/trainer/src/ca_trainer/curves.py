@@ -11,7 +11,7 @@ import typer
 from matplotlib.figure import Figure
 
 from ca_trainer.errors import TrainerError
-from ca_trainer.pictures import save_figure, smooth
+from ca_trainer.pictures import save_figure, smooth, thin
 from ca_trainer.recipe import Recipe
 from ca_trainer.recipe_toml import changed_fields, lookup_field, parse_recipe
 from ca_trainer.run_folder import RunFolder, holds_run, read_metrics
@@ -68,7 +68,7 @@ def read_run(path: Path) -> Run:
     if not holds_run(path):
         raise TrainerError(f"report: {path} holds no run (no recipe.toml in it)")
     folder = RunFolder(path)
-    entries = read_metrics(folder.metrics)
+    entries = list(read_metrics(folder.metrics))
     steps = [entry for entry in entries if entry["event"] == "step"]
     if not steps:
         raise TrainerError(f"report: the run in {path} has not finished a step yet")
@@ -84,7 +84,7 @@ def draw_runs(runs: Sequence[Run], path: Path) -> None:
     for number, run in enumerate(runs):
         color = f"C{number % 10}"
         losses = smooth([entry["loss"] for entry in run.steps])
-        loss_axes.plot([entry["step"] for entry in run.steps], losses, color=color, label=run.name)
+        loss_axes.plot(*thin(losses), color=color, label=run.name)
         numbers = [entry["step"] for entry in run.checks]
         psnr_axes.plot(numbers, [entry["psnr"] for entry in run.checks], "o-", color=color, label=run.name)
         grey = [entry["psnr_grey"] for entry in run.checks]

@@ -27,22 +27,33 @@ def smooth(values: Sequence[float], weight: float = SMOOTHING) -> list[float]:
     return smoothed
 
 
-def draw_curves(entries: Sequence[Mapping[str, Any]], path: Path, title: str) -> None:
+def thin(values: Sequence[float], most: int = 2000) -> tuple[list[float], list[float]]:
+    """Positions (from 1) and means of at most `most` equal blocks of values, so that a million steps can be drawn.
+
+    Example:
+        >>> thin([1.0, 3.0, 5.0, 7.0, 8.0], most=3)
+        ([1.5, 3.5, 5.0], [2.0, 6.0, 8.0])
+    """
+    size = max(1, -(-len(values) // most))
+    blocks = [values[start : start + size] for start in range(0, len(values), size)]
+    positions = [1 + number * size + (len(block) - 1) / 2 for number, block in enumerate(blocks)]
+    return positions, [sum(block) / len(block) for block in blocks]
+
+
+def draw_curves(losses: Sequence[float], checks: Sequence[Mapping[str, Any]], path: Path, title: str) -> None:
     """Draw loss and validation PSNR over the steps, the PSNR beside that of the grey film.
 
     Args:
-        entries: of a metrics log.
+        losses: of the steps from 1 on.
+        checks: validation entries of a metrics log.
         path: PNG to write.
         title: above the curves.
     """
-    steps = [entry for entry in entries if entry["event"] == "step"]
-    checks = [entry for entry in entries if entry["event"] == "validation"]
     figure = Figure(figsize=(10, 4), layout="constrained")
     figure.suptitle(title)
     loss_axes, psnr_axes = figure.subplots(1, 2)
-    numbers, losses = [entry["step"] for entry in steps], [entry["loss"] for entry in steps]
-    loss_axes.plot(numbers, losses, color="tab:blue", alpha=0.25, linewidth=1, label="each step")
-    loss_axes.plot(numbers, smooth(losses), color="tab:blue", label="smoothed")
+    loss_axes.plot(*thin(losses), color="tab:blue", alpha=0.25, linewidth=1, label="each step")
+    loss_axes.plot(*thin(smooth(losses)), color="tab:blue", label="smoothed")
     loss_axes.set(xlabel="step", ylabel="training loss")
     numbers = [entry["step"] for entry in checks]
     psnr_axes.plot(numbers, [entry["psnr"] for entry in checks], "o-", color="tab:green", label="network")

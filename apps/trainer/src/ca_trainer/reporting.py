@@ -128,7 +128,7 @@ class Reporter:
         self._write(step, "validation", {"psnr": result.psnr, "psnr_grey": result.psnr_grey, "clips": clips})
         captions = [f"{name}: {psnr:.1f} dB" for name, psnr in clips.items()]
         draw_preview(result.columns, captions, self.folder.preview)
-        draw_curves(self.log.entries, self.folder.curve, self.title)
+        draw_curves(self.log.losses, self.log.checks, self.folder.curve, self.title)
         self.board.add_image("preview", stack_preview(result.columns), step)
 
     def _write(self, step: int, event: str, values: Mapping[str, Any]) -> None:

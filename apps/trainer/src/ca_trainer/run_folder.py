@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Mapping
+from array import array
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -104,17 +105,28 @@ class MetricsLog:
     Args:
         path: the file; lines after step `keep_until` are dropped, since a resumed run writes them again.
         keep_until: the step of the checkpoint that the run continues from.
+
+    Attributes:
+        losses: of all steps from 1 on.
+        checks: the validation entries.
     """
 
     def __init__(self, path: Path, keep_until: int) -> None:
-        kept = [entry for entry in read_metrics(path) if entry["step"] <= keep_until]
-        write_atomically(path, "".join(json.dumps(entry) + "\n" for entry in kept))
-        self.entries = kept
-        self._file = path.open("a", encoding="utf-8")
+        self.losses = array("d")
+        self.checks: list[dict[str, Any]] = []
+        partial = path.with_name(f".{path.name}.partial")
+        self._file = partial.open("w", encoding="utf-8")
+        for entry in read_metrics(path):
+            if entry["step"] <= keep_until:
+                self.write(entry)
+        partial.replace(path)
 
     def write(self, entry: Mapping[str, Any]) -> None:
         """Append one entry, at once on disk for whoever looks."""
-        self.entries.append(dict(entry))
+        if entry["event"] == "step":
+            self.losses.append(entry["loss"])
+        else:
+            self.checks.append(dict(entry))
         self._file.write(json.dumps(entry) + "\n")
         self._file.flush()
 
@@ -124,19 +136,18 @@ class MetricsLog:
         self._file.close()
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Entries of a metrics log; a last line that a kill cut short is left out.
+def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
+    """Entries of a metrics log, one by one; a last line that a kill cut short is left out.
 
     Example:
-        >>> read_metrics(Path("no-such-file.jsonl"))
+        >>> list(read_metrics(Path("no-such-file.jsonl")))
         []
     """
     if not path.is_file():
-        return []
-    entries = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            entries.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return entries
+        return
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError:
+                return
