@@ -90,7 +90,7 @@ def colorize(source: Path, out: Path, options: ColorizeOptions, tell: Tell | Non
             shutil.rmtree(out.parent, ignore_errors=True)
         raise
     work = _partial_work(session, out, options, encoding, tell)
-    survey = _survey(film, options, work, tell)
+    survey = _survey(session, options, work, tell)
     output = _output(session, encoding, work, options)
     segments = split_shots(survey.shots, options.segment)
     coverage = _paint(session, survey, segments, output, work, tell)
@@ -102,7 +102,7 @@ def colorize(source: Path, out: Path, options: ColorizeOptions, tell: Tell | Non
         write_report(report, out, survey, coverage.grids(segments), session.references)
     work.remove()
     notes += [note for note in [*survey.notes, *joined.notes] if note not in notes]
-    notes += _dated_notes(session.references, len(survey))
+    notes += _dated_notes(session.references, survey)
     return Result(out, joined.pictures, len(survey.shots), joined.copied, notes, survey.problems, report)
 
 
@@ -201,13 +201,14 @@ def _partial_work(
     return work
 
 
-def _survey(film: Film, options: ColorizeOptions, work: PartialWork, tell: Tell) -> Survey:
+def _survey(session: Session, options: ColorizeOptions, work: PartialWork, tell: Tell) -> Survey:
     survey = work.survey()
     if survey is None:
         tell.stage("looking through the film", None)
-        survey = options.survey(film)
+        survey = options.survey(session.film, session.references)
         work.keep_survey(survey)
-    film.follow(survey)
+    session.film.follow(survey)
+    session.date_references(survey)
     return survey
 
 
@@ -260,9 +261,15 @@ def _paint(
     return coverage
 
 
-def _dated_notes(references: Sequence[Reference], pictures: int) -> list[str]:
-    return [
-        f"reference {reference.path.name} names frame {reference.frame}, but the film has {pictures}"
-        for reference in references
-        if reference.frame is not None and reference.frame >= pictures
-    ]
+def _dated_notes(references: Sequence[Reference], survey: Survey) -> list[str]:
+    notes = []
+    for reference in references:
+        if reference.frame is not None and reference.frame >= len(survey):
+            notes.append(
+                f"reference {reference.path.name} names frame {reference.frame}, but the film has {len(survey)}"
+            )
+        elif reference.digest in survey.dates:
+            notes.append(
+                f"reference {reference.path.name} is frame {reference.frame} of the film, by its picture"
+            )
+    return notes

@@ -18,7 +18,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     import av
 
-__all__ = ["Film", "FilmFormat", "Picture", "Survey", "grey_picture"]
+__all__ = ["Film", "FilmFormat", "Picture", "Survey", "Watch", "grey_picture"]
 
 
 _SILENT = 2
@@ -99,6 +99,7 @@ class Survey:
         cuts: numbers of the pictures that begin a new shot, 0 not among them.
         problems: one line for every stretch of the film that could not be decoded.
         notes: what else the user should know.
+        dates: numbers of the pictures that undated stills turned out to belong to, by the still's digest.
     """
 
     timestamps: list[int]
@@ -106,6 +107,7 @@ class Survey:
     cuts: list[int] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    dates: dict[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.timestamps)
@@ -133,6 +135,16 @@ def grey_picture(luma: Integer[np.ndarray, "h w"], coding: YuvCoding) -> UInt8[n
     return (grey * 255.0).round().clamp(0, 255).byte().numpy()
 
 
+class Watch(Protocol):
+    """Someone who looks on while a film is surveyed."""
+
+    def restart(self) -> None:
+        """The survey begins, or begins anew."""
+
+    def add(self, luma: Integer[np.ndarray, "h w"], coding: YuvCoding) -> None:
+        """The next picture."""
+
+
 class Film(Protocol):
     """Something to colourise."""
 
@@ -144,8 +156,8 @@ class Film(Protocol):
     def format(self) -> FilmFormat:
         """What every picture has in common."""
 
-    def survey(self, *, find_cuts: bool = True) -> Survey:
-        """Look at every picture once."""
+    def survey(self, *, find_cuts: bool = True, watch: Watch | None = None) -> Survey:
+        """Look at every picture once; `watch` is shown each, too."""
 
     def follow(self, survey: Survey) -> None:
         """Give the pictures as that survey found them, also where the film is damaged."""

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ca_infer.errors import InferError
-from ca_infer.film import FilmFormat, Picture, Survey
+from ca_infer.film import FilmFormat, Picture, Survey, Watch
 from ca_infer.shots import CutFinder
 
 __all__ = ["FolderFilm"]
@@ -38,14 +38,17 @@ class FolderFilm:
             raise InferError(str(error)) from error
         self.format = FilmFormat(self._folder.size, YuvCoding(), time_base=1 / rate, rate=rate)
 
-    def survey(self, *, find_cuts: bool = True) -> Survey:
+    def survey(self, *, find_cuts: bool = True, watch: Watch | None = None) -> Survey:
         """Find the cuts; nothing else can be wrong with a folder until a file is read."""
         count = len(self._folder)
         survey = Survey(list(range(count)), [1] * count)
         finder = CutFinder(self.format.rate) if find_cuts and count > 1 else None
-        if finder:
+        watches = [one.add for one in (finder, watch) if one]
+        if watches:
             for picture in self.pictures():
-                finder.add(picture.luma, self.format.coding)
+                for add in watches:
+                    add(picture.luma, self.format.coding)
+        if finder:
             survey.cuts = finder.finish()
             survey.notes += finder.notes
         return survey

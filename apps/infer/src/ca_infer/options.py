@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
+from ca_infer.dating import StillMatcher
 from ca_infer.film import Film, Survey
 from ca_infer.mux import StreamChoice
+from ca_infer.references import Reference
 from ca_infer.rendering import Look
 
 __all__ = ["ColorizeOptions", "Tell"]
@@ -55,9 +58,11 @@ class ColorizeOptions:
     report: bool = False
     segment: int = 240
 
-    def survey(self, film: Film) -> Survey:
-        """Look through a film, and cut it where the user says."""
-        survey = film.survey(find_cuts=self.find_cuts and self.cuts is None)
+    def survey(self, film: Film, references: Sequence[Reference] = ()) -> Survey:
+        """Look through a film, cut it where the user says, and find the pictures that undated stills belong to."""
+        matcher = StillMatcher(references, film.format)
+        survey = film.survey(find_cuts=self.find_cuts and self.cuts is None, watch=matcher)
+        survey.dates = matcher.finish()
         if self.cuts is not None:
             survey.cuts = sorted({cut for cut in self.cuts if 0 < cut < len(survey)})
         film.follow(survey)

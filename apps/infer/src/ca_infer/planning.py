@@ -83,7 +83,9 @@ def plan(source: Path, folder: Path, options: ColorizeOptions, most: int, tell: 
     film = open_film(source, options.rate)
     session = open_session(source, options) if options.references else None
     tell.stage("looking through the film", None)
-    survey = options.survey(film)
+    survey = options.survey(film, session.references if session else ())
+    if session:
+        session.date_references(survey)
     grids: dict[int, np.ndarray] = {}
     if session is not None:
         runs = [Run(range(i, i + 1), {}) for shot in survey.shots for i in _samples(shot)]

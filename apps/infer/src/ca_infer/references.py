@@ -26,12 +26,14 @@ class Reference:
         lab: `3 h w` network units, at the network's scale.
         frame: number of the film's picture it belongs to, or None.
         digest: of its pixels.
+        size: height and width of the still as it was given.
     """
 
     path: Path
     lab: Float[Tensor, "3 h w"]
     frame: int | None
     digest: str
+    size: tuple[int, int]
 
     def network_ab(self, size: tuple[int, int]) -> Float[Tensor, "2 h w"]:
         """Its colours at the network's size of the film."""
@@ -71,7 +73,7 @@ def _prepare(still: ReferenceStill, budget: tuple[int, int]) -> Reference:
     height, width = still.image.shape[1:]
     size = network_size((height, width), budget)
     lab = normalize_lab(rgb_to_lab(resize(still.image, size)))
-    return Reference(still.path, lab, still.frame, _digest(still.image))
+    return Reference(still.path, lab, still.frame, _digest(still.image), (height, width))
 
 
 def _digest(image: UInt8[Tensor, "3 h w"]) -> str:

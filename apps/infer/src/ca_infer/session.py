@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ca_infer.arguments import choose_device
-from ca_infer.film import Film
+from ca_infer.film import Film, Survey
 from ca_infer.folder_film import FolderFilm
 from ca_infer.geometry import network_size
 from ca_infer.options import ColorizeOptions
@@ -52,6 +52,13 @@ class Session:
     def painter(self) -> Painter:
         """The network with the references' tokens, made when first needed."""
         return Painter(self.loaded.model, self.references, self.device)
+
+    def date_references(self, survey: Survey) -> None:
+        """Give undated references the numbers of the pictures that the survey found them to be."""
+        for number, reference in enumerate(self.references):
+            frame = survey.dates.get(reference.digest)
+            if reference.frame is None and frame is not None:
+                self.references[number] = replace(reference, frame=frame)
 
     def known_colors(self) -> dict[int, Float[Tensor, "2 h w"]]:
         """Colours of the pictures that dated references belong to, at the network's size."""

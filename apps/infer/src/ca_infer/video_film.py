@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ca_infer.errors import InferError
-from ca_infer.film import FilmFormat, Picture, Survey
+from ca_infer.film import FilmFormat, Picture, Survey, Watch
 from ca_infer.shots import CutFinder
 
 __all__ = ["VideoFilm"]
@@ -52,12 +52,12 @@ class VideoFilm:
             pixel_format=info.pix_fmt,
         )
 
-    def survey(self, *, find_cuts: bool = True) -> Survey:
+    def survey(self, *, find_cuts: bool = True, watch: Watch | None = None) -> Survey:
         """Decode the whole film once: timestamps, what does not decode, and the cuts."""
-        survey = self._survey(find_cuts)
+        survey = self._survey(find_cuts, watch)
         if survey.problems and not self._reader.careful:
             self._reader.careful = True
-            survey = self._survey(find_cuts)
+            survey = self._survey(find_cuts, watch)
         return survey
 
     def follow(self, survey: Survey) -> None:
@@ -78,14 +78,17 @@ class VideoFilm:
         """`frame_000040`, which names the frame when it comes back as a reference."""
         return f"frame_{index:06d}"
 
-    def _survey(self, find_cuts: bool) -> Survey:
+    def _survey(self, find_cuts: bool, watch: Watch | None) -> Survey:
         survey = Survey([], [], notes=list(self.notes))
         finder = CutFinder(self.format.rate) if find_cuts else None
+        watches = [one.add for one in (finder, watch) if one]
+        if watch:
+            watch.restart()
         for frame in self._frames():
             survey.timestamps.append(frame.pts)
             survey.durations.append(int(frame.decoded.duration or 0))
-            if finder:
-                finder.add(plane(frame.decoded, 0), self.format.coding)
+            for add in watches:
+                add(plane(frame.decoded, 0), self.format.coding)
         survey.problems = _shortened(self._reader.damage)
         if finder:
             survey.cuts = finder.finish()
