@@ -61,7 +61,7 @@ def _content(
     scores = {clip: ca_metrics.ClipScores(**record["scores"]) for clip, record in records.items()}
     mean = ca_metrics.mean_scores(scores)
     sizes = {tuple(record["size"]) for record in records.values()}
-    rule: EvaluationProtocol = assessment.protocol
+    rule = assessment.protocol
     identity = dict(assessment.colorizer.identity)
     weights = identity.pop("weights", None) or {"name": None, "sha256": None}
     return {
