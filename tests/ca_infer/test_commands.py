@@ -67,6 +67,16 @@ def test_demo_never_overwrites(weights: Path, tmp_path: Path) -> None:
     assert fresh_folder(tmp_path / "runs" / "demo").name == "demo-3"
 
 
+def test_demo_without_shipped_weights_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ca_model, "shipped_weights", list)
+    assert main([]) == 2
+    assert "no weights are shipped" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 def test_runs_as_a_program(tmp_path: Path) -> None:
     done = subprocess.run(

@@ -89,9 +89,11 @@ def _demo() -> None:
     from ca_infer.progress import ProgressBar
     from ca_infer.weights import default_weights
 
+    # Asked for first, so that no folder is left behind where there are none.
+    weights = default_weights()
     with ProgressBar() as bar:
-        result, sheet, gain = run_demo(_DEMO_FOLDER, None, bar)
-    print(f"colourised the embedded grey clip ({result.pictures} frames, weights {default_weights()})")
+        result, sheet, gain = run_demo(_DEMO_FOLDER, weights, bar)
+    print(f"colourised the embedded grey clip ({result.pictures} frames, weights {weights})")
     print(f"film: {result.out}")
     print(f"grey, colourised and true side by side: {sheet}")
     print(f"PSNR against the true clip: {gain:+.2f} dB over grey")
