@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "main"]
 
+_WIDEST = 120
 _DEMO_FOLDER = Path("runs/demo-colorize")
 
 app = typer.Typer(
@@ -238,7 +239,7 @@ def weights() -> None:
         default = " (default)" if place == 0 else ""
         print(f"{name}{default}: {size:.1f} MB, sha256 {ca_model.weights_hash(name)[:16]}")
         for key, value in sorted(about.items()):
-            print(f"    {key}: {value}")
+            print(f"    {key}: {_one_line(value)}")
 
 
 def _preview(source: Path, out: Path, options: ColorizeOptions) -> int:
@@ -297,6 +298,11 @@ def plan(
         frames = f"{shot.pictures.start}-{shot.pictures.stop - 1}"
         print(f"shot {number:3d}  frames {frames:>13}{covered}{dated}  frame {shot.chosen}{mark}")
     print(f"{found.folder}: {len(found.wanted)} stills to be coloured, contact-sheet.png")
+
+
+def _one_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _WIDEST else line[:_WIDEST] + " ..."
 
 
 def _report(result: Result) -> int:

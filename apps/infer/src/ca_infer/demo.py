@@ -27,7 +27,7 @@ def run_demo(
     weights: str | None = None,
     tell: Tell | None = None,
     *,
-    frames: int = 48,
+    frames: int = 32,
     size: tuple[int, int] = (224, 384),
 ) -> tuple[Result, Path, float]:
     """Colourise the embedded clip into a fresh folder.
