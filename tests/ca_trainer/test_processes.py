@@ -18,7 +18,7 @@ import ca_data
 import pytest
 import torch
 from ca_trainer.cli import main
-from ca_trainer.errors import NonFiniteError
+from ca_trainer.errors import NonFiniteError, TrainerError
 from ca_trainer.loop import Trainer
 from ca_trainer.recipe_toml import load_recipe
 from ca_trainer.reporting import Reporter
@@ -80,6 +80,8 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path, quick: list[str
     killed = fork(lambda: train(recipe, out=tmp_path / "killed"))
     try:
         wait_until(lambda: len(losses(tmp_path / "killed")) >= 5, killed)
+        with pytest.raises(TrainerError, match="another process is training"):
+            train(recipe, out=tmp_path / "killed", resume=True)
     finally:
         killed.kill()  # SIGKILL, at whatever instant this is
         killed.join()

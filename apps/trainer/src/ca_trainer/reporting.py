@@ -65,7 +65,7 @@ class Reporter:
             TaskProgressColumn(),
             MofNCompleteColumn(),
             TextColumn("loss {task.fields[loss]:.4f}"),
-            TextColumn("{task.fields[speed]:.1f} frames/s"),
+            TextColumn("{task.fields[speed]:.3g} frames/s"),
             TimeRemainingColumn(elapsed_when_finished=True),
         )
         self.bar = Progress(*columns, console=console, disable=not console.is_terminal)
@@ -100,7 +100,7 @@ class Reporter:
             self._spoke = time.monotonic()
             self.console.print(
                 f"step {step}/{self.until}  loss {smooth(self._recent)[-1]:.4f}  "
-                f"{self.speed(step):.1f} frames/s  {self._left(step)} left"
+                f"{self.speed(step):.3g} frames/s  {self._left(step)} left"
             )
 
     def speed(self, step: int) -> float:

@@ -1,9 +1,11 @@
 """A run's folder: made once, never overwritten, and readable whenever a kill comes."""
 
+import fcntl
 import json
 import os
 from array import array
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -31,18 +33,32 @@ class RunFolder:
         self.curve = path / "loss_curve.png"
         self.preview = path / "preview.png"
 
-    def begin(self, recipe: Recipe, provenance: Mapping[str, Any]) -> None:
-        """Make the folder and note in it what the run is about to do.
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Make the folder and keep other processes from training in it at the same time.
 
         Raises:
-            TrainerError: the folder cannot be made or written.
+            TrainerError: one does already, or the folder cannot be made.
         """
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.provenance, json.dumps(provenance, indent=2) + "\n")
-            write_atomically(self.recipe, recipe_to_toml(recipe))
+            lock = (self.path / ".lock").open("w")
         except OSError as error:
             raise TrainerError(f"--out: cannot write to the folder {self.path}: {error.strerror}") from None
+        with lock:
+            try:
+                # a record lock is not handed on to forked workers: it ends with this process, even a killed one
+                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise TrainerError(
+                    f"--out: another process is training in {self.path}; wait for it"
+                ) from None
+            yield
+
+    def begin(self, recipe: Recipe, provenance: Mapping[str, Any]) -> None:
+        """Note in the folder what the run is about to do."""
+        write_atomically(self.provenance, json.dumps(provenance, indent=2) + "\n")
+        write_atomically(self.recipe, recipe_to_toml(recipe))
 
 
 def name_run(out: Path | None, name: str) -> RunFolder:

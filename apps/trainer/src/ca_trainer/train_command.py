@@ -33,7 +33,7 @@ def train_command(
     ] = None,
 ) -> None:
     """Train a network; without options the demo: two minutes on two CPU cores, no data needed."""
-    console = Console()
+    console = Console(soft_wrap=True)
     overrides = list(changes or [])
     if data is not None:
         overrides += ['data.source="clips"', f"data.root={_quoted(str(data))}"]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,25 +94,33 @@ def _train(
     clips = find_clips(recipe.data)
     folder = _agree_on_folder(recipe, out, resume, fabric)
     until = max_steps or recipe.steps
-    checkpoints = list_checkpoints(folder.checkpoints) if resume else []
     provenance = _provenance(recipe, clips)
     console.print(_plan(recipe, clips, model, fabric, folder, until))
-    if resume and fabric.is_global_zero:
-        _warn_of_other_data(folder, provenance, console)
-    trainer = Trainer(
-        recipe, fabric, model, make_dataset(recipe, clips), Validation(clips.validation, recipe.data)
-    )
-    if checkpoints:
-        trainer.load(checkpoints[-1])
-        console.print(f"Continuing after step {trainer.step}, from {checkpoints[-1]}")
-    if trainer.step >= until:
-        raise TrainerError(
-            f"--max-steps: nothing to do, {folder.path} has done {trainer.step} of {until} steps; "
-            "give a higher number"
-        )
-    if fabric.is_global_zero:
-        folder.begin(recipe, provenance)
-    return _run(trainer, folder, until, provenance, console)
+    with ExitStack() as stack:
+        if resume and fabric.is_global_zero:
+            stack.enter_context(
+                folder.held()
+            )  # before looking for checkpoints, which another process may replace
+            _warn_of_other_data(folder, provenance, console)
+        trainer = _make_trainer(recipe, model, clips, fabric)
+        if resume and (checkpoints := list_checkpoints(folder.checkpoints)):
+            trainer.load(checkpoints[-1])
+            console.print(f"Continuing after step {trainer.step}, from {checkpoints[-1]}")
+        if trainer.step >= until:
+            raise TrainerError(
+                f"--max-steps: nothing to do, {folder.path} has done {trainer.step} of {until} steps; "
+                "give a higher number"
+            )
+        if fabric.is_global_zero:
+            if not resume:
+                stack.enter_context(folder.held())
+            folder.begin(recipe, provenance)
+        return _run(trainer, folder, until, provenance, console)
+
+
+def _make_trainer(recipe: Recipe, model: ColorAlignNet, clips: Clips, fabric: Fabric) -> Trainer:
+    dataset, validation = make_dataset(recipe, clips), Validation(clips.validation, recipe.data)
+    return Trainer(recipe, fabric, model, dataset, validation)
 
 
 def _run(
@@ -244,7 +253,7 @@ def _plan(
 
 def _ending(result: TrainingResult, folder: RunFolder, reporter: Reporter) -> str:
     waiting = f"{reporter.waiting_share():.1%} of the time waiting for data"
-    share = f"{reporter.speed(result.steps):.1f} frames/s, {waiting}"
+    share = f"{reporter.speed(result.steps):.3g} frames/s, {waiting}"
     if not result.finished:
         again = f"uv run apps/trainer --resume --out {result.folder}"
         return f"Stopped after step {result.steps} and saved ({share}).\nTo go on: {again}"
