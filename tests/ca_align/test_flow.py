@@ -4,6 +4,7 @@ import pytest
 import torch
 from ca_align import (
     FlowPropagation,
+    KeyframeTracking,
     StillPropagation,
     estimate_flow,
     local_correlation,
@@ -180,3 +181,52 @@ def test_propagation_carries_color_along_the_motion():
     assert carried.residual[inside].abs().mean() < 0.1 * still.residual[inside].abs().mean()
     carried.ab.sum().backward()
     assert previous_ab.grad.any()
+
+
+def track(lightness, previous, key, key_ab, flow, trust):
+    step = FlowPropagation()(lightness, previous, key_ab)
+    return KeyframeTracking()(lightness, step.flow, step.residual, key, key_ab, flow, trust)
+
+
+def test_a_keyframe_is_followed_over_many_frames():
+    """The picture moves 1.5 pixels to the left a frame; after 6 frames its finest colors are not blurred away."""
+    wide = picture(166, 254)
+    color = F.avg_pool2d(torch.rand(1, 2, 166, 254), 3, 1, 1)
+    cuts = [(..., slice(20, 146), slice(20 + 3 * i, 194 + 3 * i)) for i in range(7)]
+    frames, truth = ([F.avg_pool2d(plane[cut], 2) for cut in cuts] for plane in (wide, color))
+    flow, trust, carried = torch.zeros(1, 2, 63, 87), torch.ones(1, 1, 63, 87), truth[0]
+    for i in range(1, 7):
+        found = track(frames[i], frames[i - 1], frames[0], truth[0], flow, trust)
+        carried = FlowPropagation()(frames[i], frames[i - 1], carried).ab
+        flow, trust = found.flow, found.trust
+    inside = (..., slice(14, -14), slice(14, -26))
+    torch.testing.assert_close(flow[inside].mean(dim=(0, 2, 3)), torch.tensor([9.0, 0.0]), atol=0.1, rtol=0)
+    tracked_error = (found.ab - truth[6])[inside].abs().mean()
+    assert tracked_error < 0.5 * (carried - truth[6])[inside].abs().mean(), "sampled once, it does not fade"
+    assert found.residual[inside].abs().mean() < 0.01
+    assert trust[inside].min() > 0.9
+    assert trust[..., 14:-14, -6:].mean() < 0.05, "what came in at the right edge was never in the keyframe"
+
+
+def test_trust_ends_where_something_came_between_and_does_not_come_back():
+    still = picture(31, 43)
+    covered = still.clone()
+    covered[..., 10:20, 10:20] = -covered[..., 10:20, 10:20].sign()
+    color = still.repeat(1, 2, 1, 1)
+    flow, trust = torch.zeros(1, 2, 31, 43), torch.ones(1, 1, 31, 43)
+    step_flow = torch.zeros(1, 2, 31, 43)
+    for now, before in ((covered, still), (still, covered), (still, still)):
+        found = KeyframeTracking()(now, step_flow, now - before, still, color, flow, trust)
+        flow, trust = found.flow, found.trust
+    assert trust[..., 12:18, 12:18].max() < 0.1
+    torch.testing.assert_close(trust[..., 25:, 30:], torch.ones(1, 1, 6, 13))
+
+
+def test_gradients_reach_the_keyframes_color_and_not_the_flow():
+    frame, ab = picture(17, 19), torch.rand(1, 2, 17, 19, requires_grad=True)
+    still, sure = torch.zeros(1, 2, 17, 19), torch.ones(1, 1, 17, 19)
+    found = track(frame, frame, frame, ab, still, sure)
+    assert not found.flow.requires_grad
+    assert not found.trust.requires_grad
+    found.ab.sum().backward()
+    torch.testing.assert_close(ab.grad.sum(), torch.tensor(2.0 * 17 * 19))

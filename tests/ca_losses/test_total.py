@@ -80,4 +80,15 @@ def test_weights_are_validated(value: float) -> None:
 
 
 def test_defaults_are_those_of_the_paper() -> None:
-    assert vars(LossWeights()) == {"pixel": 1.0, "perceptual": 1.0, "adversarial": 0.01}
+    assert vars(LossWeights()) == {"pixel": 1.0, "perceptual": 1.0, "adversarial": 0.01, "psnr": 0.0}
+
+
+def test_the_psnr_part_needs_rgb_and_counts():
+    loss = ColorizationLoss(LossWeights(pixel=1, perceptual=0, adversarial=0, psnr=0.01))
+    assert loss.needs_rgb
+    ab, rgb = torch.rand(1, 2, 3, 5), torch.rand(1, 3, 3, 5)
+    total, parts = loss(ab, ab + 0.5, pred_rgb=rgb, true_rgb=rgb + 0.1)
+    assert parts["psnr"].item() == pytest.approx(10 * math.log10(0.01001), rel=1e-4)
+    assert total.item() == pytest.approx(0.5 + 0.01 * parts["psnr"].item(), rel=1e-5)
+    with pytest.raises(ValueError, match="RGB frames for the perceptual or PSNR loss, got none"):
+        loss(ab, ab)

@@ -112,6 +112,41 @@ def test_a_known_frame_keeps_its_colors_and_colors_the_next(name: str) -> None:
     torch.testing.assert_close(torch.cat([one.ab for one in streamed], dim=1), known.ab, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_going_on_from_a_state_equals_never_having_stopped(name: str) -> None:
+    model, lightness, references = build(name), clip(7), stills()
+    k = model.config.neighbors
+    with torch.no_grad():
+        tokens = model.encode_references(references)
+        whole = list(model.stream(lightness.unbind(1), tokens))
+        rest = model.stream(lightness[:, 4 - k :].unbind(1), tokens, state=whole[3].state)
+        resumed = torch.cat([one.ab for one in rest], dim=1)
+        together = model(lightness[:, 4 - k :], references, state=whole[3].state)
+        expected = torch.cat([one.ab for one in whole[4:]], dim=1)
+    assert torch.equal(resumed, expected)
+    torch.testing.assert_close(together.ab, expected, atol=1e-5, rtol=1e-4)
+    if k:
+        with pytest.raises(
+            ModelError, match=f"expected the {k} frames before and at least one new one, got {k}"
+        ):
+            model(lightness[:, :k], references, state=whole[3].state)
+
+
+def test_the_last_given_frame_is_the_keyframe() -> None:
+    model, lightness, references = (
+        build("tiny"),
+        clip(4, batch=2, size=(32, 48)),
+        torch.rand(2, 1, 3, 32, 48) - 0.5,
+    )
+    ab = torch.rand(2, 4, 2, 32, 48) - 0.5
+    given = Given(ab, torch.tensor([[True, False, True, False], [True, False, False, False]]))
+    with torch.no_grad():
+        state = model(lightness, references, given=given).state
+    assert state.keyframe is not None
+    torch.testing.assert_close(state.keyframe.ab, torch.stack([ab[0, 2], ab[1, 0]]))
+    torch.testing.assert_close(state.keyframe.lightness, torch.stack([lightness[0, 2], lightness[1, 0]]))
+
+
 def test_before_training_a_still_film_keeps_known_colors() -> None:
     """The copy path is there from the start: nothing moves, so the known colours stay where they are."""
     from skimage import data

@@ -1,10 +1,10 @@
 """Reconstruction that mixes copied colours, and the enlargement in which no new value can arise."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import torch
-from ca_swin import CopyReconstruction, References, UNetReconstruction, convex_upsample
+from ca_swin import CopyReconstruction, Keyframe, References, UNetReconstruction, convex_upsample
 from torch import Tensor, nn
 
 
@@ -46,16 +46,34 @@ def test_convex_upsample_gradcheck_and_error():
 class Moved(NamedTuple):
     ab: Tensor
     residual: Tensor
+    flow: Tensor
+
+
+class Found(NamedTuple):
+    ab: Tensor
+    residual: Tensor
+    flow: Tensor
+    trust: Tensor
 
 
 class NoMotion(nn.Module):
     """Stands in for motion: the previous colour where it is, wrong by the change of the lightness."""
 
     def forward(self, lightness: Tensor, previous: Tensor, ab: Tensor) -> Moved:
-        return Moved(ab, lightness - previous)
+        return Moved(ab, lightness - previous, torch.zeros_like(ab))
 
 
-def make(*, trained: bool = False, **options: bool) -> CopyReconstruction:
+class Still(nn.Module):
+    """Stands in for tracking: the keyframe where it is, half as trusted with every step."""
+
+    def forward(self, lightness: Tensor, *rest: Tensor) -> Found:
+        step_flow, step_residual, key_lightness, key_ab, flow, trust = rest
+        assert step_flow.shape == key_ab.shape
+        assert step_residual.shape == lightness.shape
+        return Found(key_ab, lightness - key_lightness, flow + 1, trust / 2)
+
+
+def make(*, trained: bool = False, **options: Any) -> CopyReconstruction:
     torch.manual_seed(0)
     body = UNetReconstruction(6, depth=1)
     sizes = {"half": 3, "quarter": 5, "attended": 7, "heads": 2, "width": 4, "body_width": 6}
@@ -135,3 +153,47 @@ def test_output_stays_within_what_ab_can_be():
     result, state = net.step(*frame(0))
     assert result.ab.max() == 1
     assert state.ab.max() == 1
+
+
+def test_untrained_takes_the_keyframe_where_it_fits_better_and_is_trusted():
+    net = make(track=Still())
+    half, quarter, lightness, references = frame(0)
+    _, state = net.step(half, quarter, lightness, references)
+    blue, red = torch.zeros_like(state.ab), torch.full_like(state.ab, 0.5)
+    # The previous frame is wrong by 1 in lightness, the keyframe is not.
+    state = state._replace(lightness=lightness - 1, ab=red, keyframe=Keyframe.at(lightness, blue))
+    result, after = net.step(half, quarter, lightness, references, state)
+    attended = result.attended
+    mask = torch.sigmoid(torch.tensor(2.0))
+    torch.testing.assert_close(result.ab, attended + mask * (blue - attended), atol=1e-4, rtol=1e-4)
+    assert torch.equal(after.keyframe.flow, torch.ones_like(blue))
+    assert torch.equal(after.keyframe.trust, torch.full_like(lightness, 0.5))
+    # Both fit: the trust decides, sigmoid(-2 + 3 / 2) of it is the keyframe's.
+    state = state._replace(lightness=lightness)
+    share = torch.sigmoid(torch.tensor(-0.5))
+    expected = attended + mask * (red + share * (blue - red) - attended)
+    torch.testing.assert_close(net.step(half, quarter, lightness, references, state)[0].ab, expected)
+
+
+def test_the_first_frame_becomes_the_keyframe_and_stays_it():
+    net = make(trained=True, track=Still())
+    first, state = net.step(*frame(0))
+    assert torch.equal(state.keyframe.ab, first.ab)
+    _, later = net.step(*frame(1), state)
+    assert torch.equal(later.keyframe.ab, first.ab)
+    assert not later.detach().keyframe.ab.requires_grad
+    assert torch.equal(later.to(torch.device("cpu")).keyframe.trust, later.keyframe.trust)
+
+
+def test_every_parameter_learns_beside_a_keyframe():
+    net = make(trained=True, track=Still())
+    _, state = net.step(*frame(0))
+    net.step(*frame(1), state)[0].ab.square().sum().backward()
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in net.parameters())
+
+
+def test_keyframes_are_chosen_sample_by_sample():
+    one, other = (Keyframe.at(torch.full((2, 1, 3, 5), x), torch.full((2, 2, 3, 5), x)) for x in (1.0, 2.0))
+    mixed = one.where(torch.tensor([True, False]), other)
+    assert mixed.ab[:, 0, 0, 0].tolist() == [1.0, 2.0]
+    assert mixed.flow.shape == (2, 2, 3, 5)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import multiprocessing
 from pathlib import Path
 
 import ca_losses
@@ -105,6 +106,8 @@ def test_a_loss_that_is_no_number_stops_before_the_update_and_names_the_batch(
     ) as error:
         train(load_recipe("demo", [*quick, "checkpoint_every=3"]), out=tmp_path / "run")
     assert "\n" not in str(error.value)
+    # its traceback is still held here; a worker left alive would keep the interpreter from ending
+    assert not multiprocessing.active_children()
     assert [entry["step"] for entry in entries(tmp_path / "run")] == [1, 2, 3]
     assert [path.name for path in (tmp_path / "run/checkpoints").iterdir()] == ["step-00000003"]
 

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections import deque
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import torch
-from torch import Tensor
 
 from ca_infer.backward import Backward, backward_windows
 from ca_infer.coverage import Coverage
@@ -229,13 +225,11 @@ def _paint(
     tell.stage("colouring", len(survey))
     tell.advance(len(survey) - sum(len(segment) for segment in todo.values()))
     runs = plan_runs(survey.shots, list(todo.values()), painter.lookback, work, dated)
-    latest: deque[Tensor] = deque(maxlen=painter.lookback)
     segment: range | None = None
     try:
         with closing(run_network(session.film, runs, painter, session.network_size)) as pictures:
             for item, prediction in pictures:
                 index = item.picture.index
-                latest.append(prediction.ab)
                 if index in todo:
                     segment = todo[index]
                     output.begin(segment)
@@ -246,7 +240,8 @@ def _paint(
                 coverage.add(prediction.confidence)
                 tell.advance()
                 if index == segment.stop - 1:
-                    work.keep_state(segment.stop, torch.stack(list(latest)))
+                    if prediction.state is not None:
+                        work.keep_state(segment.stop, prediction.state)
                     coverage.keep(segment)
                     output.finish()
                     del todo[segment.start]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from ca_model import RecurrentState
 from jaxtyping import Float
 from torch import Tensor
 
@@ -25,10 +26,12 @@ class Prediction:
     Args:
         ab: `2 h w`, ab/110.
         confidence: `1 h w` in [0, 1], how well the references cover each place.
+        state: what the network needs to go on after this picture, where it runs.
     """
 
     ab: Float[Tensor, "2 h w"]
     confidence: Float[Tensor, "1 h w"]
+    state: RecurrentState | None = None
 
 
 class Painter:
@@ -50,30 +53,31 @@ class Painter:
 
     @property
     def lookback(self) -> int:
-        """How many pictures before one must be known, colours and all, to go on from it as if never stopped.
-
-        One for the recurrent state, and the earlier half of the window that the alignment looks at.
-        """
-        return self._model.config.neighbors + 1
+        """How many pictures before one the network must see again to go on from a state: those it aligns."""
+        return self._model.config.neighbors
 
     def paint(
         self,
         lightness: Iterable[Float[Tensor, "1 h w"]],
         given: Mapping[int, Float[Tensor, "2 h w"]] | None = None,
+        state: RecurrentState | None = None,
     ) -> Iterator[Prediction]:
-        """Colour one stretch of a shot; the recurrent state starts anew.
+        """Colour one stretch of a shot.
 
         Args:
             lightness: of every picture, upright, at the network's size, in [-1, 1].
             given: colours known beforehand, by place in the stretch; they come out as they are, and later
                 pictures build on them.
+            state: to go on from; the stretch then begins with the `lookback` pictures before. None at a cut.
 
         Yields:
-            One prediction per picture, a few pictures behind.
+            One prediction per picture, but for those looked back at, a few pictures behind.
         """
         frames = (frame[None].to(self._device) for frame in lightness)
         known = {place: ab[None].to(self._device) for place, ab in (given or {}).items()}
+        state = None if state is None else state.to(self._device)
         # No inference mode: the tensors travel to other threads and are worked on in place there.
         with torch.no_grad():
-            for output in self._model.stream(frames, self._tokens, given=known):
-                yield Prediction(output.ab[0, 0].float().cpu(), output.confidence[0, 0].float().cpu())
+            for output in self._model.stream(frames, self._tokens, given=known, state=state):
+                ab, confidence = output.ab[0, 0].float().cpu(), output.confidence[0, 0].float().cpu()
+                yield Prediction(ab, confidence, output.state)

@@ -8,10 +8,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from jaxtyping import Float
-from torch import Tensor
+from ca_model import Keyframe, RecurrentState
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
 from ca_infer.film import Survey
 
@@ -58,22 +57,34 @@ class PartialWork:
         """Keep a survey for the next run."""
         _write(self.folder / "survey.json", vars(survey))
 
-    def state(self, index: int) -> Float[Tensor, "n 2 h w"] | None:
-        """Colours of the pictures just before one, as the network gave them; None if not kept."""
+    def state(self, index: int) -> RecurrentState | None:
+        """What the network was left in before a picture; None if not kept."""
         try:
-            return torch.from_numpy(np.load(self._state_file(index)))
-        except (OSError, ValueError):
+            kept = load_file(self._state_file(index))
+        except (OSError, SafetensorError):
             return None
+        keyframe = None
+        if "keyframe.flow" in kept:
+            keyframe = Keyframe(*(kept[f"keyframe.{name}"] for name in Keyframe._fields))
+        return RecurrentState(kept["lightness"], kept["ab"], keyframe)
 
-    def keep_state(self, index: int, ab: Float[Tensor, "n 2 h w"]) -> None:
-        """Keep the colours of the pictures just before one."""
+    def keep_state(self, index: int, state: RecurrentState) -> None:
+        """Keep what the network was left in before a picture; of earlier ones only the last is needed any more.
+
+        That one is for a process killed before the segment that ends here has its name.
+        """
+        tensors = {"lightness": state.lightness, "ab": state.ab}
+        if state.keyframe is not None:
+            tensors |= {f"keyframe.{name}": value for name, value in state.keyframe._asdict().items()}
         final = self._state_file(index)
-        growing = final.with_suffix(".growing.npy")
-        np.save(growing, ab.numpy())
+        growing = final.with_suffix(".growing")
+        save_file({name: value.contiguous().cpu() for name, value in tensors.items()}, growing)
         growing.replace(final)
+        for earlier in sorted(self.folder.glob("*.state.safetensors"))[:-2]:
+            earlier.unlink()
 
     def _state_file(self, index: int) -> Path:
-        return self.folder / f"{index:08d}.state.npy"
+        return self.folder / f"{index:08d}.state.safetensors"
 
     def remove(self) -> None:
         """Remove the folder: the output is complete."""

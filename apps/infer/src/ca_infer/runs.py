@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ca_data import resize
+from ca_model import RecurrentState
 from jaxtyping import Float
 from torch import Tensor
 
@@ -29,10 +30,14 @@ class Run:
     Args:
         pictures: their numbers; never across a cut.
         given: colours known beforehand, at the network's size, by picture number.
+        seen: how many of them, at the beginning, are looked at again and do not come out.
+        state: what the network was left in before the others; None where a shot begins.
     """
 
     pictures: range
     given: Mapping[int, Float[Tensor, "2 h w"]]
+    seen: int = 0
+    state: RecurrentState | None = None
 
 
 @dataclass(eq=False)
@@ -59,13 +64,10 @@ def plan_runs(
 ) -> list[Run]:
     """For every shot with something missing, a run to its end: from its beginning, or from a kept state.
 
-    A run that goes on from a state begins a little earlier, with pictures whose colours are given, which puts
-    the network into the very state it was left in.
-
     Args:
         shots: all of the film.
         missing: segments that are not finished.
-        lookback: how many pictures before one put the network into its state.
+        lookback: how many pictures before one the network looks at again when it goes on from a state.
         work: has the kept states.
         dated: colours of the pictures that references belong to.
 
@@ -79,11 +81,10 @@ def plan_runs(
             continue
         given = {index: ab for index, ab in dated.items() if index in shot}
         state = work.state(first) if first - lookback >= shot.start else None
-        if state is None or len(state) != lookback:
+        if state is None:
             runs.append(Run(shot, given))
         else:
-            start = first - lookback
-            runs.append(Run(range(start, shot.stop), given | dict(enumerate(state, start))))
+            runs.append(Run(range(first - lookback, shot.stop), given, lookback, state))
     return runs
 
 
@@ -99,7 +100,7 @@ def run_network(
         size: height and width at which it sees the film.
 
     Yields:
-        Every picture of every run with its prediction.
+        Every picture of every run that comes out, with its prediction.
     """
     with (
         Prefetch(_decode(film, runs, size), _AHEAD) as decoded,
@@ -129,11 +130,14 @@ def _predict(items: Prefetch[Item], painter: Painter) -> Iterator[tuple[Item, Pr
         first = next(group)
         given = {index - start: ab for index, ab in first.run.given.items() if index >= start}
         waiting: deque[Item] = deque()
-        for prediction in painter.paint(_note_all(itertools.chain([first], group), waiting), given):
+        for prediction in painter.paint(
+            _note_all(itertools.chain([first], group), waiting), given, first.run.state
+        ):
             yield waiting.popleft(), prediction
 
 
 def _note_all(items: Iterable[Item], waiting: deque[Item]) -> Iterator[Float[Tensor, "1 h w"]]:
     for item in items:
-        waiting.append(item)
+        if item.picture.index - item.run.pictures.start >= item.run.seen:
+            waiting.append(item)
         yield item.low

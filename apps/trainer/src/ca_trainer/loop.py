@@ -8,7 +8,7 @@ from typing import cast
 import ca_data
 import torch
 from ca_data import ClipDataset
-from ca_model import ColorAlignNet, Given
+from ca_model import ColorAlignNet, Given, RecurrentState
 from lightning.fabric import Fabric
 from torch import Tensor
 
@@ -17,7 +17,7 @@ from ca_trainer.averaging import WeightAverage
 from ca_trainer.batches import Batch, make_loader
 from ca_trainer.checkpoint import load_checkpoint, save_checkpoint
 from ca_trainer.devices import gather
-from ca_trainer.errors import NonFiniteError
+from ca_trainer.errors import NonFiniteError, TrainerError
 from ca_trainer.interrupts import StopRequest
 from ca_trainer.learners import set_up
 from ca_trainer.objective import Objective
@@ -26,7 +26,7 @@ from ca_trainer.rematerialize import rematerialize
 from ca_trainer.reporting import Reporter
 from ca_trainer.run_folder import RunFolder
 from ca_trainer.schedule import rate_factor
-from ca_trainer.segments import cut_clip, without_known
+from ca_trainer.segments import cut_clip
 from ca_trainer.step_record import StepRecord
 from ca_trainer.validation import Validation, ValidationResult
 
@@ -56,8 +56,13 @@ class Trainer:
         self.objective = Objective(recipe.losses, fabric)
         if recipe.compute.channels_last:
             model = model.to(memory_format=torch.channels_last)
-        # enough frames that the window around the first new one is whole
-        self.overlap = max(1, model.config.neighbors)
+        # the frames before a segment that the alignment looks at
+        self.overlap = model.config.neighbors
+        if 0 < recipe.optimizer.truncate < self.overlap:
+            raise TrainerError(
+                f"optimizer.truncate: expected 0 or at least the network's {self.overlap} neighbors, "
+                f"got {recipe.optimizer.truncate}"
+            )
         if recipe.compute.checkpoint_gradients:
             rematerialize(model)
         if recipe.compute.compile:
@@ -91,19 +96,23 @@ class Trainer:
         batches = iter(loader)
         stopped = False
         self.model.train()
-        with self.stop.listening():
-            while self.step < until and not stopped:
-                started = time.perf_counter()
-                batch = fabric.to_device(next(batches))
-                waited = time.perf_counter() - started
-                record = self.train_step(batch)
-                self.step += 1
-                stopped = record.stop_requested
-                reporter.stepped(self.step, record, time.perf_counter() - started, waited)
-                if not stopped and due(self.step, recipe.validate_every, until):
-                    reporter.validated(self.step, self.validate())
-                if stopped or due(self.step, recipe.checkpoint_every, until):
-                    self.save(folder)
+        try:
+            with self.stop.listening():
+                while self.step < until and not stopped:
+                    started = time.perf_counter()
+                    batch = fabric.to_device(next(batches))
+                    waited = time.perf_counter() - started
+                    record = self.train_step(batch)
+                    self.step += 1
+                    stopped = record.stop_requested
+                    reporter.stepped(self.step, record, time.perf_counter() - started, waited)
+                    if not stopped and due(self.step, recipe.validate_every, until):
+                        reporter.validated(self.step, self.validate())
+                    if stopped or due(self.step, recipe.checkpoint_every, until):
+                        self.save(folder)
+        finally:
+            # An error's traceback would keep the iterator, and with it workers that the interpreter waits for.
+            del batches
         return not stopped
 
     def train_step(self, batch: Batch) -> StepRecord:
@@ -127,22 +136,25 @@ class Trainer:
 
     def _learn_from(self, part: Batch, share: float, *, final: bool) -> tuple[Tensor, dict[str, float], bool]:
         """Add the gradients of one micro-batch; give its colors, its losses, and whether to stop."""
-        length = part["ab"].shape[1]
+        length, online = part["ab"].shape[1], self.recipe.optimizer.online
         segments = cut_clip(length, self.recipe.optimizer.truncate, self.overlap)
         colors: list[Tensor] = []
+        state: RecurrentState | None = None
         told, frames, stop_requested = [], [], False
         for number, segment in enumerate(segments):
             piece = segment.of(part)
-            given = segment.go_on(piece, torch.cat(colors, dim=1)) if number else self._given(piece)
+            given = None if number else self._given(piece)
             last = final and number + 1 == len(segments)
-            with self.fabric.no_backward_sync(self.model, enabled=not last):
-                output = self.model(piece["lightness"], piece["references"], given=given)
-                output, piece = without_known(output, segment.known), segment.without_known(piece)
+            with self.fabric.no_backward_sync(self.model, enabled=not (last or online)):
+                output = self.model(piece["lightness"], piece["references"], given=given, state=state)
+                state, piece = output.state.detach(), segment.without_seen(piece)
                 logits = self.adversary.judge(output.ab, piece) if self.adversary is not None else None
                 named = self.objective(output, piece, logits)
                 losses, stop = self._agree(named, piece)
                 frames.append(piece["ab"].shape[1])
-                self.fabric.backward(named["loss"] * (share * frames[-1] / length))
+                self.fabric.backward(named["loss"] * (1.0 if online else share * frames[-1] / length))
+                if online and not last:
+                    self._update()
             colors.append(output.ab.detach())
             told.append(losses)
             stop_requested |= stop

@@ -27,7 +27,9 @@ class Objective:
 
     def __init__(self, losses: LossChoice, fabric: Fabric) -> None:
         self.fabric, self.auxiliary = fabric, losses.auxiliary
-        weights = LossWeights(pixel=losses.l1, perceptual=losses.perceptual, adversarial=losses.adversarial)
+        weights = LossWeights(
+            pixel=losses.l1, perceptual=losses.perceptual, adversarial=losses.adversarial, psnr=losses.psnr
+        )
         try:
             loss = ColorizationLoss(weights, vgg_weights=losses.vgg_weights or None)
         except (ValueError, OSError) as error:

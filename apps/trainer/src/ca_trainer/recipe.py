@@ -97,6 +97,7 @@ class OptimizerChoice:
     clip_norm: float = 0.0  # gradients longer than this are shortened to it; 0: never
     accumulate: int = 1  # micro-batches per step
     truncate: int = 0  # frames of a clip through which gradients run back; 0: all
+    online: bool = False  # with truncate: update after every such part instead of once a clip
     ema: float = 0.0  # decay of the averaged weights; 0: no average
 
     def __post_init__(self) -> None:
@@ -110,6 +111,9 @@ class OptimizerChoice:
             _require(getattr(self, name) >= 0, f"optimizer.{name}", "0 or more", getattr(self, name))
         _require(self.truncate >= 0, "optimizer.truncate", "0 or more", self.truncate)
         _require(self.accumulate >= 1, "optimizer.accumulate", "at least 1", self.accumulate)
+        _require(
+            not self.online or self.accumulate == 1, "optimizer.accumulate", "1 with online", self.accumulate
+        )
         _require(0 <= self.ema < 1, "optimizer.ema", "in [0, 1)", self.ema)
 
 
@@ -134,16 +138,22 @@ class LossChoice:
     l1: float = 1.0
     perceptual: float = 0.0
     adversarial: float = 0.0
+    psnr: float = 0.0  # minus the PSNR in dB
     auxiliary: float = 0.0  # L1 on the candidate copies the network offers its decoder
     discriminator_channels: int = 64  # width of the discriminator's first layer
     vgg_weights: str = ""  # a VGG file for the perceptual part; empty: the hub cache
 
     def __post_init__(self) -> None:
-        for name in ("l1", "perceptual", "adversarial", "auxiliary"):
+        for name in ("l1", "perceptual", "adversarial", "psnr", "auxiliary"):
             _require(getattr(self, name) >= 0, f"losses.{name}", "0 or more", getattr(self, name))
         channels = self.discriminator_channels
         _require(channels >= 1, "losses.discriminator_channels", "at least 1", channels)
-        _require(self.l1 + self.perceptual + self.adversarial > 0, "losses", "of some weight", "all zero")
+        _require(
+            self.l1 + self.perceptual + self.adversarial + self.psnr > 0,
+            "losses",
+            "of some weight",
+            "all zero",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

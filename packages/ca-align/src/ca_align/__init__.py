@@ -4,15 +4,17 @@ from ca_align.align import DeformAlign
 from ca_align.deform import DeformConv2d, deform_conv2d
 from ca_align.flex import FlexAlign
 from ca_align.flow import estimate_flow, local_correlation, refine_flow, resize_flow, warp
-from ca_align.propagate import FlowPropagation, Propagated, StillPropagation
+from ca_align.propagate import FlowPropagation, KeyframeTracking, Propagated, StillPropagation, Tracked
 
 __all__ = [
     "DeformAlign",
     "DeformConv2d",
     "FlexAlign",
     "FlowPropagation",
+    "KeyframeTracking",
     "Propagated",
     "StillPropagation",
+    "Tracked",
     "deform_conv2d",
     "estimate_flow",
     "local_correlation",

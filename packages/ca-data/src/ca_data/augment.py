@@ -32,6 +32,7 @@ class AugmentConfig:
     Args:
         flip: probability of mirroring clip and references left to right.
         reverse: probability of running the clip backwards.
+        skip: probability of seeing only every second frame, where the clip is long enough: twice the motion.
         crop_scale: range of the crop's side, in units of `crop_size`; the crop is resized to `crop_size`.
         turn_degrees: the ab plane of clip and references is turned by up to this angle either way, in
             [0, 180].
@@ -50,6 +51,7 @@ class AugmentConfig:
 
     flip: float = 0.5
     reverse: float = 0.5
+    skip: float = 0.0
     crop_scale: tuple[float, float] = (1.0, 1.0)
     turn_degrees: float = 20.0
     color_scale: tuple[float, float] = (0.8, 1.2)
@@ -58,7 +60,7 @@ class AugmentConfig:
     weaken_scale: tuple[float, float] = (0.4, 1.0)
 
     def __post_init__(self) -> None:
-        for name in ("flip", "reverse", "weaken"):
+        for name in ("flip", "reverse", "skip", "weaken"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} must be a probability in [0, 1], got {getattr(self, name)}")
         if not 0.0 <= self.turn_degrees <= 180.0:

@@ -166,6 +166,15 @@ class ClipDataset(Dataset[Sample]):
     def _choose_frames(
         self, available: int, augment: AugmentConfig, generator: torch.Generator
     ) -> tuple[list[int], list[int]]:
+        if augment.skip > 0.0 and _happens(augment.skip, generator) and available >= 2 * self.clip_length:
+            first = int(torch.randint(2, (1,), generator=generator))
+            frames, chosen = self._choose_from(len(range(first, available, 2)), augment, generator)
+            return [first + 2 * i for i in frames], [first + 2 * i for i in chosen]
+        return self._choose_from(available, augment, generator)
+
+    def _choose_from(
+        self, available: int, augment: AugmentConfig, generator: torch.Generator
+    ) -> tuple[list[int], list[int]]:
         start = choose_start(available, self.clip_length, generator)
         chosen = choose_references(available, start, self.clip_length, self.references, generator)
         frames = list(range(start, start + self.clip_length))

@@ -19,6 +19,8 @@ class ReferenceConfig:
         max_age: oldest age drawn, in frames, >= 1.
         elsewhere: probability, in [0, 1], that a reference comes from anywhere in the clip outside the sample
             instead.
+        itself: probability, in [0, 1], that the references are the sample's own first frame, as in a film whose first
+            frame was coloured.
         known: probability, in [0, 1], that the colours of the sample's first frame are known beforehand, as they are
             when a film is coloured on from a dated reference.
         worn: probability, in [0, 1], that known colours are worn (`wear_color`), as those of a frame far from its
@@ -36,12 +38,13 @@ class ReferenceConfig:
     mean_age: float = 12.0
     max_age: int = 40
     elsewhere: float = 0.2
+    itself: float = 0.0
     known: float = 0.0
     worn: float = 0.5
 
     def __post_init__(self) -> None:
-        if not (0 <= self.known <= 1 and 0 <= self.worn <= 1):
-            raise ValueError(f"references need known and worn in [0, 1], got {self}")
+        if not all(0 <= share <= 1 for share in (self.itself, self.known, self.worn)):
+            raise ValueError(f"references need itself, known and worn in [0, 1], got {self}")
         if self.count < 1 or self.max_age < 1 or not self.mean_age > 0 or not 0 <= self.elsewhere <= 1:
             raise ValueError(
                 f"references need count >= 1, max_age >= 1, mean_age > 0 and elsewhere in [0, 1], got {self}"
@@ -83,8 +86,8 @@ def choose_references(
 
     The age (start minus reference) has probability proportional to exp(-age / mean_age) on 1..max_age, cut
     at the clip's beginning; with probability `elsewhere` the reference is any frame outside the sample. A
-    sample that begins the clip takes its own first frame. References differ from each other where enough
-    frames can be chosen.
+    sample that begins the clip takes its own first frame, and so does any with probability `itself`. References
+    differ from each other where enough frames can be chosen.
 
     Args:
         frames: frames in the clip.
@@ -108,6 +111,8 @@ def choose_references(
             f"sample {start}..{start + clip_length - 1} must lie within the clip's frames 0..{frames - 1}; "
             f"change start or clip_length"
         )
+    if config.itself > 0.0 and float(torch.rand(1, generator=generator)) < config.itself:
+        return [start] * config.count
     age = start - torch.arange(frames, dtype=torch.float64)
     before = torch.exp(-age.clamp(min=0.0) / config.mean_age) * ((age >= 1) & (age <= config.max_age))
     if start == 0:

@@ -1,8 +1,9 @@
-"""Losses for colorization: L1, VGG perceptual, patch-adversarial and their weighted total."""
+"""Losses for colorization: L1, PSNR, VGG perceptual, patch-adversarial and their weighted total."""
 
 from ca_losses.adversarial import PatchDiscriminator, discriminator_loss, generator_loss
 from ca_losses.perceptual import LAYERS, PerceptualLoss, VGGUnavailable
 from ca_losses.pixel import l1_loss
+from ca_losses.psnr import psnr_loss
 from ca_losses.total import ColorizationLoss, LossWeights
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     "discriminator_loss",
     "generator_loss",
     "l1_loss",
+    "psnr_loss",
 ]

@@ -1,4 +1,4 @@
-"""The weighted total of the three losses."""
+"""The weighted total of the losses."""
 
 import math
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ca_losses.adversarial import generator_loss
 from ca_losses.perceptual import PerceptualLoss
 from ca_losses.pixel import l1_loss
+from ca_losses.psnr import psnr_loss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,7 @@ class LossWeights:
         pixel: lambda_1.
         perceptual: lambda_perc.
         adversarial: lambda_disc.
+        psnr: of `psnr_loss`, which the paper has not.
 
     Raises:
         ValueError: a weight is negative or not finite, or all are 0.
@@ -28,6 +30,7 @@ class LossWeights:
     pixel: float = 1.0
     perceptual: float = 1.0
     adversarial: float = 0.01
+    psnr: float = 0.0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -46,7 +49,7 @@ class ColorizationLoss(nn.Module):
     has an optimizer of its own and judges before this loss is called.
 
     Args:
-        weights: the three weights.
+        weights: of the parts.
         vgg_weights: see `PerceptualLoss`; not looked at where the perceptual weight is 0.
 
     Raises:
@@ -71,7 +74,7 @@ class ColorizationLoss(nn.Module):
     @property
     def needs_rgb(self) -> bool:
         """Whether the frames are needed as RGB, too."""
-        return self.weights.perceptual > 0
+        return self.weights.perceptual > 0 or self.weights.psnr > 0
 
     @property
     def needs_discriminator(self) -> bool:
@@ -98,8 +101,8 @@ class ColorizationLoss(nn.Module):
                 gradients in the discriminator too: clear them before its own step.
 
         Returns:
-            Scalar to minimise, and the detached parts "pixel", "perceptual", "adversarial" of those that have
-            a weight.
+            Scalar to minimise, and the detached parts "pixel", "perceptual", "psnr", "adversarial" of those that
+            have a weight.
 
         Raises:
             ValueError: a part with a weight lacks its input, or shapes do not fit.
@@ -107,13 +110,16 @@ class ColorizationLoss(nn.Module):
         values: dict[str, Tensor] = {}
         if self.weights.pixel > 0:
             values["pixel"] = l1_loss(pred_ab, true_ab)
-        if self.perceptual is not None:
+        if self.needs_rgb:
             if pred_rgb is None or true_rgb is None:
                 raise ValueError(
-                    "pred_rgb and true_rgb: expected RGB frames for the perceptual loss, got none; "
+                    "pred_rgb and true_rgb: expected RGB frames for the perceptual or PSNR loss, got none; "
                     "or set its weight to 0"
                 )
-            values["perceptual"] = self.perceptual(pred_rgb, true_rgb)
+            if self.perceptual is not None:
+                values["perceptual"] = self.perceptual(pred_rgb, true_rgb)
+            if self.weights.psnr > 0:
+                values["psnr"] = psnr_loss(pred_rgb, true_rgb)
         if self.needs_discriminator:
             if fake_logits is None:
                 raise ValueError(

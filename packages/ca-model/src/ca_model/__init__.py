@@ -1,6 +1,7 @@
 """ColorAlignNet composed: configuration, presets, checkpoints and shipped weights."""
 
 from ca_attention import ReferenceTokens
+from ca_swin import Keyframe, RecurrentState
 
 from ca_model.checkpoint import (
     create_model,
@@ -23,7 +24,9 @@ __all__ = [
     "ColorOutput",
     "Cost",
     "Given",
+    "Keyframe",
     "ModelError",
+    "RecurrentState",
     "ReferenceTokens",
     "count_cost",
     "count_parameters",

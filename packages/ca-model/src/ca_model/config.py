@@ -24,6 +24,8 @@ class ColorAlignConfig:
         color_transfer: `"attention"` (Eq. 1) or `"adain"` (ablation 4).
         copying: False is the paper's network; True carries colours themselves, ab, from the references and from the
             previous frame to the decoder (see docs/architecture.md).
+        keyframe: in a copying network that follows the flow: carry ab from the last frame whose colors were given (or
+            the first) straight to the current one as well.
         neighbors: frames on either side that FlexAlign aligns (k of Eq. 2); a copying network has none.
         alignment: `"deform"` or `"flow"`.
         temporal_prior: False: FlexAlign hands nothing up its levels (ablation 1); in a copying network, no
@@ -41,6 +43,7 @@ class ColorAlignConfig:
     head_channels: int = 32
     color_transfer: str = "attention"
     copying: bool = False
+    keyframe: bool = False
     neighbors: int = 2
     alignment: str = "deform"
     temporal_prior: bool = True
@@ -71,7 +74,7 @@ class ColorAlignConfig:
         ):
             if getattr(self, name) not in choices:
                 raise ModelError(f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}")
-        for name in ("copying", "temporal_prior", "modulated"):
+        for name in ("copying", "keyframe", "temporal_prior", "modulated"):
             if not isinstance(getattr(self, name), bool):
                 raise ModelError(f"{name}: expected true or false, got {getattr(self, name)!r}")
         self._check_together()
@@ -118,6 +121,7 @@ PRESETS: dict[str, ColorAlignConfig] = {
         heads=2,
         head_channels=16,
         copying=True,
+        keyframe=True,
         neighbors=0,
         alignment="flow",
         width=24,
@@ -144,6 +148,7 @@ PRESETS: dict[str, ColorAlignConfig] = {
         heads=4,
         head_channels=32,
         copying=True,
+        keyframe=True,
         neighbors=0,
         alignment="flow",
         width=64,

@@ -16,11 +16,12 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from ca_align import DeformAlign, FlexAlign, FlowPropagation, StillPropagation
+from ca_align import DeformAlign, FlexAlign, FlowPropagation, KeyframeTracking, StillPropagation
 from ca_attention import AdaptiveInstanceNorm, AttendedColor, ReferenceTokens, SourceReferenceAttention
 from ca_swin import (
     ColorDecoder,
     CopyReconstruction,
+    Keyframe,
     RecurrentReconstruction,
     RecurrentState,
     References,
@@ -48,11 +49,13 @@ class ColorOutput(NamedTuple):
         ab: ab/110 of each frame.
         confidence: in [0, 1]; low where the references do not cover the picture.
         auxiliary: copies a loss may supervise (`copy_*`, "b t 2 h w"); empty for the paper's network.
+        state: what the next frame needs to know about these; give it back to go on, as if never stopped.
     """
 
     ab: Float[Tensor, "b t 2 h w"]
     confidence: Float[Tensor, "b t 1 h w"]
     auxiliary: dict[str, Tensor]
+    state: RecurrentState
 
 
 class Given(NamedTuple):
@@ -153,6 +156,7 @@ class ColorAlignNet(
         references: Float[Tensor, "b m 3 h2 w2"] | Sequence[Float[Tensor, "b 3 _h _w"]],
         *,
         given: Given | None = None,
+        state: RecurrentState | None = None,
     ) -> ColorOutput:
         """Colourise a clip.
 
@@ -160,12 +164,19 @@ class ColorAlignNet(
             lightness: L/50 - 1 of each frame, any height and width.
             references: normalized Lab stills, any number from 1 and of any size.
             given: frames whose colours are known: they come out so, and later frames build on them.
+            state: of the output before, to go on from there. The first `neighbors` frames are then those before
+                this part of the clip once more: the alignment looks at them, and they do not come out again.
 
         Raises:
             ModelError: if shapes do not fit.
         """
         if lightness.ndim != 5 or lightness.shape[2] != 1 or lightness.numel() == 0:
             raise ModelError(f"lightness: expected (b, t, 1, h, w), got {tuple(lightness.shape)}")
+        seen = 0 if state is None else self.config.neighbors
+        if lightness.shape[1] <= seen:
+            raise ModelError(
+                f"lightness: expected the {seen} frames before and at least one new one, got {lightness.shape[1]}"
+            )
         b, t, _, h, w = lightness.shape
         frame = self._encode(
             rearrange(lightness, "b t 1 h w -> (b t) 1 h w"), self.encode_references(references)
@@ -175,10 +186,11 @@ class ColorAlignNet(
         if self.alignment is not None:
             features = rearrange(frame.attended.features, "(b t) c h w -> b t c h w", t=t)
             aligned = list(self.alignment(features).unbind(1))
-        outputs, state = [], None
-        for index, one in enumerate(frames):
+        outputs = []
+        for index, one in list(enumerate(frames))[seen:]:
             known = None if given is None else (given.ab[:, index], given.mask[:, index])
-            output, state = self._reconstruct(one, aligned[index], state, known, (h, w))
+            output = self._reconstruct(one, aligned[index], state, known, (h, w))
+            state = output.state
             outputs.append(output)
         return _join(outputs)
 
@@ -188,6 +200,7 @@ class ColorAlignNet(
         tokens: ReferenceTokens,
         *,
         given: Mapping[int, Float[Tensor, "b 2 h w"]] | None = None,
+        state: RecurrentState | None = None,
     ) -> Iterator[ColorOutput]:
         """Colourise a shot frame by frame, in memory that does not grow with its length.
 
@@ -197,11 +210,13 @@ class ColorAlignNet(
             frames: L/50 - 1 of one frame after another, all of one size.
             tokens: what `encode_references` made.
             given: known colours by frame number, counted from 0.
+            state: of an output before, to go on from there; `frames` then begins with the `neighbors` frames before
+                the first new one, as in `forward`.
         """
         k = self.config.neighbors
         window: deque[_Frame] = deque(maxlen=2 * k + 1)
-        state: RecurrentState | None = None
-        done, size = 0, (0, 0)
+        resumes = state is not None
+        done, size = k if resumes else 0, (0, 0)
 
         def finish() -> ColorOutput:
             nonlocal state, done
@@ -211,7 +226,8 @@ class ColorAlignNet(
                 aligned = self.alignment.align(around)
             ab = None if given is None else given.get(done)
             known = None if ab is None else (ab, torch.ones(len(ab), dtype=torch.bool, device=ab.device))
-            output, state = self._reconstruct(middle, aligned, state, known, size)
+            output = self._reconstruct(middle, aligned, state, known, size)
+            state = output.state
             done += 1
             return output
 
@@ -220,9 +236,9 @@ class ColorAlignNet(
             size = (lightness.shape[-2], lightness.shape[-1])
             frame = self._encode(lightness, tokens)
             # Before the first frame the window holds copies of it, after the last copies of the last (N4).
-            window.extend([frame] * (k + 1) if count == 0 else [frame])
+            window.extend([frame] * (k + 1) if count == 0 and not resumes else [frame])
             count += 1
-            if count > k:
+            if len(window) == 2 * k + 1:
                 yield finish()
         while done < count:
             # A clip shorter than the lookahead has not filled its window yet.
@@ -261,7 +277,7 @@ class ColorAlignNet(
         state: RecurrentState | None,
         known: tuple[Tensor, Tensor] | None,
         size: tuple[int, int],
-    ) -> tuple[ColorOutput, RecurrentState]:
+    ) -> ColorOutput:
         auxiliary: dict[str, Tensor] = {}
         if isinstance(self.reconstruction, CopyReconstruction):
             found, (half, quarter) = frame.attended, frame.maps[:2]
@@ -272,16 +288,23 @@ class ColorAlignNet(
         else:
             assert aligned is not None
             ab, state = self.reconstruction.step(aligned, frame.maps[0], frame.lightness, state)
+        keyframe = state.keyframe
         if known is not None:
             ab = torch.where(known[1][:, None, None, None], _pad(known[0]).to(ab.dtype), ab)
+            if keyframe is not None:
+                keyframe = Keyframe.at(frame.lightness, ab).where(known[1], keyframe)
         confidence = F.interpolate(
             frame.attended.confidence,
             size=tuple(frame.lightness.shape[-2:]),
             mode="bilinear",
             align_corners=False,
         )
-        output = ColorOutput(_crop(ab, size)[:, None], _crop(confidence, size)[:, None], auxiliary)
-        return output, RecurrentState(frame.lightness, ab)
+        return ColorOutput(
+            _crop(ab, size)[:, None],
+            _crop(confidence, size)[:, None],
+            auxiliary,
+            RecurrentState(frame.lightness, ab, keyframe),
+        )
 
 
 def _flex_align(config: ColorAlignConfig) -> FlexAlign:
@@ -320,6 +343,7 @@ def _copying(config: ColorAlignConfig) -> CopyReconstruction:
         FlowPropagation() if follows else StillPropagation(),
         _body(config, config.body_width),
         align=None if follows else DeformAlign(config.width, offset_groups=config.offset_groups),
+        track=KeyframeTracking() if follows and config.keyframe else None,
         half=config.widths[0],
         quarter=config.widths[1],
         attended=config.widths[2],
@@ -359,4 +383,5 @@ def _join(outputs: list[ColorOutput]) -> ColorOutput:
         torch.cat([one.ab for one in outputs], dim=1),
         torch.cat([one.confidence for one in outputs], dim=1),
         auxiliary,
+        outputs[-1].state,
     )

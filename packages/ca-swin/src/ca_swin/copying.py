@@ -3,8 +3,9 @@
 The paper's reconstruction (`RecurrentReconstruction`) mixes *features* and has to paint every colour anew from
 them. Here the colours themselves are carried to the decoder, at full resolution, and it chooses and corrects:
 
-`ab_t = M * P_t + (1 - M) * A_t + r` (Eq. 7 in colour space), with P_t the previous frame's ab carried along
-the motion, A_t what the attention copied from the references, M the soft mask and r a residual.
+`ab_t = M * P_t + (1 - M) * A_t + r` (Eq. 7 in colour space), with P_t the ab carried along the motion, A_t what the
+attention copied from the references, M the soft mask and r a residual. Where a keyframe is tracked, P_t itself is
+`N * K_t + (1 - N) * P'_t`: what was carried straight from the keyframe, and what came by way of the previous frame.
 """
 
 from typing import NamedTuple, Protocol
@@ -15,13 +16,16 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ca_swin.recurrent import RecurrentState
+from ca_swin.recurrent import Keyframe, RecurrentState
 
-EVIDENCE_CHANNELS = (
-    5  # lightness, carried ab (2), size of the motion's error, whether there is a previous frame
-)
-# Logit of the mask before anything is learnt: the previous frame where the motion explains the lightness.
+# Lightness, carried ab (2), size of the motion's error, whether there is a previous frame.
+EVIDENCE_CHANNELS = 5
+# The keyframe's ab (2), size of its error, trust in the track.
+KEYFRAME_CHANNELS = 4
+# Logit of the mask before anything is learnt: what was carried where the motion explains the lightness.
 PRIOR_LOGIT, PRIOR_SLOPE = 2.0, 20.0
+# Logit of N before anything is learnt, at trust 0 and what full trust adds: the smaller error wins.
+KEYFRAME_LOGIT, KEYFRAME_TRUST = -2.0, 3.0
 
 
 class Carried(Protocol):
@@ -29,6 +33,31 @@ class Carried(Protocol):
 
     ab: Tensor
     residual: Tensor
+    flow: Tensor
+
+
+class Tracked(Protocol):
+    """What `track` returns."""
+
+    ab: Tensor
+    residual: Tensor
+    flow: Tensor
+    trust: Tensor
+
+
+class _Motion(NamedTuple):
+    """What the past says about a frame: `previous` by way of the last one, `key` straight from the keyframe.
+
+    Attributes:
+        previous, key: ab. error, key_error: size of their lightness error. known: 1, or 0 where there is no past.
+    """
+
+    previous: Tensor
+    error: Tensor
+    known: Tensor
+    key: Tensor
+    key_error: Tensor
+    trust: Tensor
 
 
 class References(NamedTuple):
@@ -97,6 +126,8 @@ class CopyReconstruction(nn.Module):
         body: `"b width8 h w" -> same`, at H/8: `SwinReconstruction` or `UNetReconstruction`.
         align: None, or `(moving, target) -> aligned` on features at H/4, for a `propagate` that does not follow
             the motion itself.
+        track: None, or `(lightness, flow, residual, keyframe's lightness, ab, flow, trust) -> (ab, residual, flow,
+            trust)`, flow and residual being those of `propagate`: brings a keyframe to the current frame.
         half, quarter: channels of the encoder's features at H/2 and H/4.
         attended: channels of the attention's features at H/8.
         heads: heads of the attention.
@@ -111,6 +142,7 @@ class CopyReconstruction(nn.Module):
         body: nn.Module,
         *,
         align: nn.Module | None = None,
+        track: nn.Module | None = None,
         half: int,
         quarter: int,
         attended: int,
@@ -121,8 +153,10 @@ class CopyReconstruction(nn.Module):
     ) -> None:
         super().__init__()
         self.propagate, self.body, self.align, self.use_state = propagate, body, align, use_state
+        self.track = track
         fine = width // 2
-        self.evidence_half = _conv(4 * EVIDENCE_CHANNELS, fine)
+        evidence = EVIDENCE_CHANNELS + (KEYFRAME_CHANNELS if self.track is not None else 0)
+        self.evidence_half = _conv(4 * evidence, fine)
         self.evidence_quarter = _conv(fine, width, stride=2)
         self.attended = nn.Conv2d(attended + 3 * heads, width, 1)
         self.enter = _conv(quarter + 2 * width, width)
@@ -133,7 +167,7 @@ class CopyReconstruction(nn.Module):
         self.enlarge = nn.Conv2d(width, 9 * 16, 1)
         self.narrow = nn.Conv2d(width, fine, 1)
         self.refine_half = nn.Sequential(_conv(2 * fine + half, fine), _conv(fine, fine))
-        self.output = nn.Conv2d(fine, 3 * 4, 3, padding=1)
+        self.output = nn.Conv2d(fine, (3 if self.track is None else 4) * 4, 3, padding=1)
         for layer in (self.choose_head, self.enlarge, self.output):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
@@ -157,22 +191,44 @@ class CopyReconstruction(nn.Module):
         Returns:
             The frame with the copies it was made of, and the state for the next one.
         """
-        if state is None or not self.use_state:
-            carried = lightness.new_zeros(lightness.shape[0], 2, *lightness.shape[2:])
-            error, known = torch.ones_like(lightness), torch.zeros_like(lightness)
-        else:
-            moved: Carried = self.propagate(lightness, state.lightness, state.ab)
-            carried, error, known = moved.ab, moved.residual.abs(), torch.ones_like(lightness)
-        evidence = torch.cat([lightness, carried, error, known], dim=1)
-        fine, coarse = self._features(evidence, half, quarter, references)
+        motion, keyframe = self._follow(lightness, state)
+        evidence = [lightness, motion.previous, motion.error, motion.known]
+        if self.track is not None:
+            evidence += [motion.key, motion.key_error, motion.trust]
+        fine, coarse = self._features(torch.cat(evidence, dim=1), half, quarter, references)
         copies = _resize(rearrange(references.copies, "b k c h w -> b (k c) h w"), coarse.shape[2:])
         weights = self.choose_head(coarse).softmax(dim=1)
         copy = torch.einsum("bkhw,bkchw->bchw", weights, rearrange(copies, "b (k c) h w -> b k c h w", c=2))
         attended = convex_upsample(copy, self.enlarge(coarse), 4)
-        logit, correction = F.pixel_shuffle(self.output(fine), 2).split([1, 2], dim=1)
-        mask = (logit + PRIOR_LOGIT - PRIOR_SLOPE * error).sigmoid() * known
+        decided = F.pixel_shuffle(self.output(fine), 2)
+        logit, correction = decided[:, :1], decided[:, 1:3]
+        carried, error = motion.previous, motion.error
+        if self.track is not None:
+            prior = KEYFRAME_LOGIT + KEYFRAME_TRUST * motion.trust + PRIOR_SLOPE * (error - motion.key_error)
+            share = (decided[:, 3:] + prior).sigmoid()
+            carried = torch.lerp(carried, motion.key, share)
+            error = torch.lerp(error, motion.key_error, share)
+        mask = (logit + PRIOR_LOGIT - PRIOR_SLOPE * error).sigmoid() * motion.known
         ab = (attended + mask * (carried - attended) + correction).clamp(-1, 1)
-        return CopyResult(ab, attended, mask), RecurrentState(lightness, ab)
+        if self.track is not None and keyframe is None:
+            keyframe = Keyframe.at(lightness, ab)
+        return CopyResult(ab, attended, mask), RecurrentState(lightness, ab, keyframe)
+
+    def _follow(
+        self, lightness: Float[Tensor, "b 1 h w"], state: RecurrentState | None
+    ) -> tuple[_Motion, Keyframe | None]:
+        """Bring the previous frame and the keyframe to this one."""
+        one, no_color = torch.ones_like(lightness), torch.zeros_like(lightness).repeat(1, 2, 1, 1)
+        if state is None or not self.use_state:
+            return _Motion(no_color, one, 0 * one, no_color, one, 0 * one), None
+        moved: Carried = self.propagate(lightness, state.lightness, state.ab)
+        error = moved.residual.abs()
+        if self.track is None or state.keyframe is None:
+            return _Motion(moved.ab, error, one, no_color, one, 0 * one), None
+        key = state.keyframe
+        found: Tracked = self.track(lightness, moved.flow, moved.residual, *key)
+        motion = _Motion(moved.ab, error, one, found.ab, found.residual.abs(), found.trust)
+        return motion, key._replace(flow=found.flow, trust=found.trust)
 
     def _features(
         self, evidence: Tensor, half: Tensor, quarter: Tensor, references: References

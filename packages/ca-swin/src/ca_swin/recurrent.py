@@ -1,10 +1,38 @@
 """The recurrence: each frame is reconstructed with the colour of the one before it."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
+
+
+class Keyframe(NamedTuple):
+    """A frame that later ones take color from directly, and where the last frame lies in it.
+
+    Attributes:
+        lightness: L/50 - 1.
+        ab: ab/110.
+        flow: from the last frame to the keyframe, pixels.
+        trust: of each pixel's track, in [0, 1].
+    """
+
+    lightness: Float[Tensor, "b 1 h w"]
+    ab: Float[Tensor, "b 2 h w"]
+    flow: Float[Tensor, "b 2 h w"]
+    trust: Float[Tensor, "b 1 h w"]
+
+    @classmethod
+    def at(cls, lightness: Float[Tensor, "b 1 h w"], ab: Float[Tensor, "b 2 h w"]) -> "Keyframe":
+        """The keyframe that the last frame itself is."""
+        still = torch.zeros_like(lightness)
+        return cls(lightness, ab, still.repeat(1, 2, 1, 1), torch.ones_like(lightness))
+
+    def where(self, chosen: Bool[Tensor, " b"], other: "Keyframe") -> "Keyframe":
+        """This keyframe in the chosen samples of a batch, the other one elsewhere."""
+        mask = chosen[:, None, None, None]
+        return Keyframe(*(torch.where(mask, mine, its) for mine, its in zip(self, other, strict=True)))
 
 
 class RecurrentState(NamedTuple):
@@ -13,6 +41,7 @@ class RecurrentState(NamedTuple):
     Attributes:
         lightness: L/50 - 1, in [-1, 1].
         ab: the predicted ab/110, in (-1, 1).
+        keyframe: what color is also taken from, in a network that tracks one.
 
     Example:
         >>> ab = torch.rand(1, 2, 4, 6, requires_grad=True)
@@ -22,10 +51,19 @@ class RecurrentState(NamedTuple):
 
     lightness: Float[Tensor, "b 1 h w"]
     ab: Float[Tensor, "b 2 h w"]
+    keyframe: Keyframe | None = None
 
     def detach(self) -> "RecurrentState":
         """The same state, cut off from the frames before it: truncated backpropagation through time."""
-        return RecurrentState(self.lightness.detach(), self.ab.detach())
+        return self._each(Tensor.detach)
+
+    def to(self, device: torch.device) -> "RecurrentState":
+        """The same state on another device."""
+        return self._each(lambda value: value.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "RecurrentState":
+        key = None if self.keyframe is None else Keyframe(*(change(value) for value in self.keyframe))
+        return RecurrentState(change(self.lightness), change(self.ab), key)
 
 
 class RecurrentReconstruction(nn.Module):
