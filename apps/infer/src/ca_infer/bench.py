@@ -60,7 +60,7 @@ def bench(
         The report.
     """
     cost = count_cost(model, size=size, references=references)
-    model = model.to(device, memory_format=torch.channels_last).eval()  # as load_model gives it
+    model = model.to(device).to(memory_format=torch.channels_last).eval()  # as load_model gives it
     generator = torch.Generator().manual_seed(0)
     stills = torch.rand(1, references, 3, *size, generator=generator) * 0.5
     picture = torch.rand(1, 1, *size, generator=generator).mul(2.0).sub(1.0).to(device)
