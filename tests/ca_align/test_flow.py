@@ -162,8 +162,8 @@ def test_refinement_errors():
     x = torch.zeros(1, 1, 9, 9)
     with pytest.raises(ValueError, match="window: expected a positive odd number of pixels, got 4"):
         refine_flow(torch.zeros(1, 2, 9, 9), x, x, window=4)
-    with pytest.raises(ValueError, match=r"lightness of one shape \(b, 1, h, w\), got \(1, 1, 9, 9\) and"):
-        refine_flow(torch.zeros(1, 2, 9, 9), x, torch.zeros(1, 1, 9, 8))
+    with pytest.raises(ValueError, match=r"lightness of one batch \(b, 1, h, w\), got \(1, 1, 9, 9\) and"):
+        refine_flow(torch.zeros(1, 2, 9, 9), x, x.repeat(2, 1, 1, 1))
 
 
 def test_propagation_carries_color_along_the_motion():

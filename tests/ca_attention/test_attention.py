@@ -59,6 +59,20 @@ def test_equals_the_written_out_matrix():
     assert out.carried.shape == (2, 3, 2, 5, 13)
 
 
+def test_descriptors_compare_as_the_heads_do():
+    """Their products are the heads' cosine similarities, weighted by temperature."""
+    attention = make(15, reference_channels=7, heads=3)
+    with torch.no_grad():
+        attention.log_temperature.copy_(torch.tensor([0.5, 5.0, 50.0]).log())
+    one, other = maps(15, [(2, 3)], seed=3)[0], maps(15, [(2, 3)], seed=4)[0]
+    a, b = attention.descriptors(one), attention.descriptors(other)
+    torch.testing.assert_close(a.norm(dim=1), torch.ones(2, 2, 3).double(), rtol=1e-4, atol=1e-4)
+    heads = [attention.to_query(x.flatten(2).transpose(1, 2)).unflatten(-1, (3, -1)) for x in (one, other)]
+    cosine = torch.nn.functional.cosine_similarity(*heads, dim=-1)
+    expected = (cosine * torch.tensor([0.5, 5.0, 50.0]).double() / 55.5).sum(-1)
+    torch.testing.assert_close((a * b).sum(1).flatten(1), expected, rtol=1e-3, atol=1e-4)
+
+
 def test_value_by_hand():
     """Cosines 1 and 0 at temperature ln 3 weigh 3 : 1: a carried (8, 0) becomes 6, similarity 0.75."""
     attention = make(2, heads=1, temperature=math.log(3))

@@ -80,7 +80,13 @@ def test_weights_are_validated(value: float) -> None:
 
 
 def test_defaults_are_those_of_the_paper() -> None:
-    assert vars(LossWeights()) == {"pixel": 1.0, "perceptual": 1.0, "adversarial": 0.01, "psnr": 0.0}
+    assert vars(LossWeights()) == {
+        "pixel": 1.0,
+        "perceptual": 1.0,
+        "adversarial": 0.01,
+        "psnr": 0.0,
+        "ssim": 0.0,
+    }
 
 
 def test_the_psnr_part_needs_rgb_and_counts():
@@ -90,5 +96,14 @@ def test_the_psnr_part_needs_rgb_and_counts():
     total, parts = loss(ab, ab + 0.5, pred_rgb=rgb, true_rgb=rgb + 0.1)
     assert parts["psnr"].item() == pytest.approx(10 * math.log10(0.01001), rel=1e-4)
     assert total.item() == pytest.approx(0.5 + 0.01 * parts["psnr"].item(), rel=1e-5)
-    with pytest.raises(ValueError, match="RGB frames for the perceptual or PSNR loss, got none"):
+    with pytest.raises(ValueError, match="RGB frames for the perceptual, PSNR or SSIM loss, got none"):
         loss(ab, ab)
+
+
+def test_the_ssim_part_needs_rgb_and_counts():
+    loss = ColorizationLoss(LossWeights(pixel=0, perceptual=0, adversarial=0, ssim=0.5))
+    assert loss.needs_rgb
+    ab, rgb = torch.zeros(1, 2, 16, 16), torch.rand(1, 3, 16, 16)
+    total, parts = loss(ab, ab, pred_rgb=rgb, true_rgb=1 - rgb)
+    assert sorted(parts) == ["ssim"]
+    assert total.item() == pytest.approx(0.5 * parts["ssim"].item(), rel=1e-5)

@@ -19,6 +19,9 @@ ABLATIONS = {
     "2 deform": {"alignment": "deform"},
     "3 unet": {"reconstruction": "unet"},
     "4 adain": {"color_transfer": "adain"},
+    "no keyframe": {"keyframe": False},
+    "no matching": {"matching": False},
+    "no memory": {"memory": 0},
     "v2": {"modulated": True},
 }
 
@@ -89,9 +92,9 @@ def test_every_switch_runs_forward_and_backward(name: str, ablation: str) -> Non
 def test_a_switch_changes_the_network() -> None:
     lightness, references = clip(3), stills()
     torch.manual_seed(1)
-    full = build("tiny")
+    full = build("tiny", memory=0)
     torch.manual_seed(1)
-    without = build("tiny", temporal_prior=False)
+    without = build("tiny", memory=0, temporal_prior=False)
     with torch.no_grad():
         a, b = full(lightness, references).ab, without(lightness, references).ab
     torch.testing.assert_close(a[:, 0], b[:, 0])

@@ -4,7 +4,14 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from ca_swin import CopyReconstruction, Keyframe, References, UNetReconstruction, convex_upsample
+from ca_swin import (
+    CopyReconstruction,
+    Keyframe,
+    RecurrentState,
+    References,
+    UNetReconstruction,
+    convex_upsample,
+)
 from torch import Tensor, nn
 
 
@@ -47,6 +54,15 @@ class Moved(NamedTuple):
     ab: Tensor
     residual: Tensor
     flow: Tensor
+    similarity: Tensor
+    agreement: Tensor
+
+
+class Match(NamedTuple):
+    ab: Tensor
+    error: Tensor
+    similarity: Tensor
+    agreement: Tensor
 
 
 class Found(NamedTuple):
@@ -59,8 +75,10 @@ class Found(NamedTuple):
 class NoMotion(nn.Module):
     """Stands in for motion: the previous colour where it is, wrong by the change of the lightness."""
 
-    def forward(self, lightness: Tensor, previous: Tensor, ab: Tensor) -> Moved:
-        return Moved(ab, lightness - previous, torch.zeros_like(ab))
+    def forward(self, lightness: Tensor, previous: Tensor, ab: Tensor, *descriptors: Tensor | None) -> Moved:
+        assert len(descriptors) == 2
+        nothing = torch.zeros_like(lightness)
+        return Moved(ab, lightness - previous, torch.zeros_like(ab), nothing, nothing)
 
 
 class Still(nn.Module):
@@ -197,3 +215,78 @@ def test_keyframes_are_chosen_sample_by_sample():
     mixed = one.where(torch.tensor([True, False]), other)
     assert mixed.ab[:, 0, 0, 0].tolist() == [1.0, 2.0]
     assert mixed.flow.shape == (2, 2, 3, 5)
+
+
+def with_match(
+    seed: int, *, error: float = 0.0, agreement: float = 1.0, color: float = 0.5
+) -> tuple[Any, ...]:
+    """A frame that was matched: one color everywhere, equally wrong and equally agreed upon."""
+    half, quarter, lightness, references = frame(seed)
+    full = torch.ones_like(lightness)
+    match = Match(color * full.repeat(1, 2, 1, 1), error * full, full, agreement * full)
+    return half, quarter, lightness, references._replace(matched=match, descriptors=quarter)
+
+
+def test_untrained_takes_the_match_where_it_fits_better_and_both_ways_agree():
+    net = make(matching=True)
+    half, quarter, lightness, references = with_match(0)
+    first, state = net.step(half, quarter, lightness, references)
+    # Without a past the match is all there is beside the attention: sigmoid(-3.5 + 4 + 20 * 1) of it is taken.
+    mask = torch.sigmoid(torch.tensor(2.0))
+    torch.testing.assert_close(first.ab, first.attended + mask * (0.5 - first.attended), atol=1e-4, rtol=1e-4)
+    assert torch.equal(state.descriptors, quarter)
+    red = state._replace(ab=torch.full_like(state.ab, -0.5))
+    for agreement, logit in ((1.0, 0.5), (0.0, -3.5)):  # the past fits as well: agreement decides
+        inputs = with_match(0, agreement=agreement)
+        result, _ = net.step(*inputs, red)
+        carried = -0.5 + torch.sigmoid(torch.tensor(logit))
+        expected = result.attended + mask * (carried - result.attended)
+        torch.testing.assert_close(result.ab, expected, atol=2e-3, rtol=1e-3)
+    wrong, _ = net.step(*with_match(0, error=1.0), red)
+    torch.testing.assert_close(
+        wrong.ab, wrong.attended + mask * (-0.5 - wrong.attended), atol=1e-4, rtol=1e-4
+    )
+
+
+def test_memory_is_carried_and_felt_and_bounded():
+    moved = []
+
+    def carry(memory: Tensor, flow: Tensor) -> Tensor:
+        moved.append((memory, flow.shape))
+        return memory
+
+    net = make(trained=True, memory=3, carry=carry)
+    _, state = net.step(*frame(0))
+    assert state.memory.shape == (2, 3, 6, 10)
+    assert state.memory.abs().max() <= 1
+    result, _ = net.step(*frame(1), state)
+    assert moved[0][0] is state.memory
+    assert moved[0][1] == (2, 2, 24, 40)
+    forgotten, _ = net.step(*frame(1), state._replace(memory=torch.zeros_like(state.memory)))
+    assert (result.ab - forgotten.ab).abs().max() > 1e-4
+    assert not state.detach().memory.requires_grad
+
+
+def test_every_parameter_learns_beside_match_and_memory():
+    net = make(trained=True, matching=True, memory=3, carry=lambda memory, _: memory, track=Still())
+    _, state = net.step(*with_match(0, error=0.1))
+    net.step(*with_match(1, error=0.1), state)[0].ab.square().sum().backward()
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in net.parameters())
+
+
+def test_without_state_nothing_is_remembered():
+    net = make(memory=3, use_state=False)
+    assert net.step(*frame(0))[1].memory is None
+    assert all("remember" not in name for name, _ in net.named_parameters())
+
+
+def test_a_state_survives_being_named():
+    net = make(trained=True, matching=True, memory=3, carry=lambda memory, _: memory, track=Still())
+    _, state = net.step(*with_match(0))
+    named = state.named_tensors()
+    assert {"lightness", "ab", "descriptors", "memory", "keyframe.flow", "keyframe.trust"} <= set(named)
+    again = RecurrentState.from_named_tensors(named)
+    assert torch.equal(again.keyframe.ab, state.keyframe.ab)
+    assert torch.equal(net.step(*with_match(1), again)[0].ab, net.step(*with_match(1), state)[0].ab)
+    with pytest.raises(TypeError):
+        RecurrentState.from_named_tensors({"lightness": state.lightness, "color": state.ab})

@@ -52,6 +52,23 @@ def test_a_run_leaves_everything_it_promises(tmp_path: Path, small: list[str]) -
         assert word in told.getvalue()
 
 
+def test_frames_per_second_count_the_frames_there_were(tmp_path: Path, quick: list[str]) -> None:
+    """Where clips grow, a step is as fast as what it has seen, not as what the last will see."""
+    options = [
+        *quick,
+        "steps=4",
+        "data.clip_length_start=2",
+        "data.clip_length_growth=3",
+        "data.clip_length=5",
+    ]
+    recipe = load_recipe("demo", options)
+    folder = train(recipe, out=tmp_path / "run").folder
+    steps = [entry for entry in read_metrics(folder / "metrics.jsonl") if entry["event"] == "step"]
+    seen = [round(entry["frames_per_second"] * entry["seconds"]) for entry in steps]
+    assert seen[0] == 2 * recipe.data.batch
+    assert seen[-1] == 5 * recipe.data.batch
+
+
 def test_weights_are_the_average_and_load(tmp_path: Path, quick: list[str]) -> None:
     result = train(load_recipe("demo", [*quick, "steps=2"]), out=tmp_path / "run")
     state = torch.load(tmp_path / "run/checkpoints/step-00000002/state.pt", weights_only=True)

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from ca_model import Keyframe, RecurrentState
+from ca_model import RecurrentState
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -60,22 +60,16 @@ class PartialWork:
     def state(self, index: int) -> RecurrentState | None:
         """What the network was left in before a picture; None if not kept."""
         try:
-            kept = load_file(self._state_file(index))
-        except (OSError, SafetensorError):
+            return RecurrentState.from_named_tensors(load_file(self._state_file(index)))
+        except (OSError, SafetensorError, TypeError):
             return None
-        keyframe = None
-        if "keyframe.flow" in kept:
-            keyframe = Keyframe(*(kept[f"keyframe.{name}"] for name in Keyframe._fields))
-        return RecurrentState(kept["lightness"], kept["ab"], keyframe)
 
     def keep_state(self, index: int, state: RecurrentState) -> None:
         """Keep what the network was left in before a picture; of earlier ones only the last is needed any more.
 
         That one is for a process killed before the segment that ends here has its name.
         """
-        tensors = {"lightness": state.lightness, "ab": state.ab}
-        if state.keyframe is not None:
-            tensors |= {f"keyframe.{name}": value for name, value in state.keyframe._asdict().items()}
+        tensors = state.named_tensors()
         final = self._state_file(index)
         growing = final.with_suffix(".growing")
         save_file({name: value.contiguous().cpu() for name, value in tensors.items()}, growing)

@@ -132,7 +132,8 @@ class Trainer:
         numbers = {"gradient_norm": norm, "learning_rate": recipe.optimizer.learning_rate * factor}
         if self.adversary is not None:
             numbers |= self.adversary.learn(outputs, parts, factor, self._agree)
-        return StepRecord(mean_of(told, [1.0] * len(told)), numbers, stop_requested)
+        frames = sum(output.shape[0] * output.shape[1] for output in outputs) * self.fabric.world_size
+        return StepRecord(mean_of(told, [1.0] * len(told)), frames, numbers, stop_requested)
 
     def _learn_from(self, part: Batch, share: float, *, final: bool) -> tuple[Tensor, dict[str, float], bool]:
         """Add the gradients of one micro-batch; give its colors, its losses, and whether to stop."""

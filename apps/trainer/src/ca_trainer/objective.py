@@ -28,7 +28,11 @@ class Objective:
     def __init__(self, losses: LossChoice, fabric: Fabric) -> None:
         self.fabric, self.auxiliary = fabric, losses.auxiliary
         weights = LossWeights(
-            pixel=losses.l1, perceptual=losses.perceptual, adversarial=losses.adversarial, psnr=losses.psnr
+            pixel=losses.l1,
+            perceptual=losses.perceptual,
+            adversarial=losses.adversarial,
+            psnr=losses.psnr,
+            ssim=losses.ssim,
         )
         try:
             loss = ColorizationLoss(weights, vgg_weights=losses.vgg_weights or None)

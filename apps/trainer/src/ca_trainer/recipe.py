@@ -139,17 +139,18 @@ class LossChoice:
     perceptual: float = 0.0
     adversarial: float = 0.0
     psnr: float = 0.0  # minus the PSNR in dB
+    ssim: float = 0.0  # one minus the SSIM
     auxiliary: float = 0.0  # L1 on the candidate copies the network offers its decoder
     discriminator_channels: int = 64  # width of the discriminator's first layer
     vgg_weights: str = ""  # a VGG file for the perceptual part; empty: the hub cache
 
     def __post_init__(self) -> None:
-        for name in ("l1", "perceptual", "adversarial", "psnr", "auxiliary"):
+        for name in ("l1", "perceptual", "adversarial", "psnr", "ssim", "auxiliary"):
             _require(getattr(self, name) >= 0, f"losses.{name}", "0 or more", getattr(self, name))
         channels = self.discriminator_channels
         _require(channels >= 1, "losses.discriminator_channels", "at least 1", channels)
         _require(
-            self.l1 + self.perceptual + self.adversarial + self.psnr > 0,
+            self.l1 + self.perceptual + self.adversarial + self.psnr + self.ssim > 0,
             "losses",
             "of some weight",
             "all zero",

@@ -32,7 +32,6 @@ class Reporter:
         active: whether this is the first rank.
         first: step the run starts from.
         until: step it stops at.
-        frames: frames of one global batch.
         title: above the curves.
     """
 
@@ -44,11 +43,10 @@ class Reporter:
         active: bool,
         first: int,
         until: int,
-        frames: int,
         title: str,
     ) -> None:
         self.folder, self.console, self.active, self.title = folder, console, active, title
-        self.first, self.until, self.frames = first, until, frames
+        self.first, self.until, self.frames = first, until, 0
         self.waited = self.trained = 0.0
         self.last: ValidationResult | None = None
         self._recent: list[float] = []
@@ -86,12 +84,13 @@ class Reporter:
         """Report a finished step (counted from 1) that took `seconds`, of which `waited` for its data."""
         self.trained += seconds
         self.waited += waited
+        self.frames += record.frames
         if not self.active:
             return
-        timing = {"seconds": seconds, "waiting": waited, "frames_per_second": self.frames / seconds}
+        timing = {"seconds": seconds, "waiting": waited, "frames_per_second": record.frames / seconds}
         self._write(step, "step", record.losses | record.numbers | timing)
         self._recent = [*self._recent[-49:], record.losses["loss"]]
-        self.bar.update(self.task, completed=step, loss=smooth(self._recent)[-1], speed=self.speed(step))
+        self.bar.update(self.task, completed=step, loss=smooth(self._recent)[-1], speed=self.speed())
         if step - self.first == STEPS_TIMED and self.until > step:
             self.console.print(
                 f"Estimated from the first {STEPS_TIMED} steps: {self._left(step)} of training"
@@ -100,12 +99,12 @@ class Reporter:
             self._spoke = time.monotonic()
             self.console.print(
                 f"step {step}/{self.until}  loss {smooth(self._recent)[-1]:.4f}  "
-                f"{self.speed(step):.3g} frames/s  {self._left(step)} left"
+                f"{self.speed():.3g} frames/s  {self._left(step)} left"
             )
 
-    def speed(self, step: int) -> float:
+    def speed(self) -> float:
         """Frames per second of training so far."""
-        return (step - self.first) * self.frames / max(self.trained, 1e-9)
+        return self.frames / max(self.trained, 1e-9)
 
     def waiting_share(self) -> float:
         """Share of the training time spent waiting for data."""

@@ -133,7 +133,6 @@ def _run(
         active=fabric.is_global_zero,
         first=trainer.step,
         until=until,
-        frames=recipe.data.batch * recipe.data.clip_length,
         title=f"{recipe.name}, {folder.path.name}",
     )
     with reporter:
@@ -253,7 +252,7 @@ def _plan(
 
 def _ending(result: TrainingResult, folder: RunFolder, reporter: Reporter) -> str:
     waiting = f"{reporter.waiting_share():.1%} of the time waiting for data"
-    share = f"{reporter.speed(result.steps):.3g} frames/s, {waiting}"
+    share = f"{reporter.speed():.3g} frames/s, {waiting}"
     if not result.finished:
         again = f"uv run apps/trainer --resume --out {result.folder}"
         return f"Stopped after step {result.steps} and saved ({share}).\nTo go on: {again}"

@@ -4,20 +4,37 @@ from ca_align.align import DeformAlign
 from ca_align.deform import DeformConv2d, deform_conv2d
 from ca_align.flex import FlexAlign
 from ca_align.flow import estimate_flow, local_correlation, refine_flow, resize_flow, warp
-from ca_align.propagate import FlowPropagation, KeyframeTracking, Propagated, StillPropagation, Tracked
+from ca_align.matching import Match, match_features
+from ca_align.propagate import (
+    Atlas,
+    FlowPropagation,
+    KeyframeTracking,
+    Matched,
+    Propagated,
+    ReferenceMatching,
+    StillPropagation,
+    Tracked,
+    carry_features,
+)
 
 __all__ = [
+    "Atlas",
     "DeformAlign",
     "DeformConv2d",
     "FlexAlign",
     "FlowPropagation",
     "KeyframeTracking",
+    "Match",
+    "Matched",
     "Propagated",
+    "ReferenceMatching",
     "StillPropagation",
     "Tracked",
+    "carry_features",
     "deform_conv2d",
     "estimate_flow",
     "local_correlation",
+    "match_features",
     "refine_flow",
     "resize_flow",
     "warp",

@@ -1,18 +1,29 @@
-"""Carrying colour itself: from one frame to the next, and from a keyframe to all that follow it."""
+"""Carrying colour itself: from frame to frame, from a keyframe to all that follow it, from references anywhere."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from ca_align.flow import box_mean, estimate_flow, refine_flow, warp
+from ca_align.flow import box_mean, estimate_flow, refine_flow, sharpen_guess, warp
+from ca_align.matching import Match, match_features
 
 # Steps of the flow on each level of its pyramid. A third one at full size would gain 0.04 dB (PSNR of ab carried
 # over 19 frames of four training clips) for a fifth more time; a second one in `KeyframeTracking` gains nothing.
 FLOW_ITERATIONS = (3, 3, 3, 3, 2)
 # Lightness error, network units, at which a step along the motion halves the trust in a track.
 TRACK_TOLERANCE = 0.2
+# How far features are looked for in the previous frame, cells of 8 pixels.
+FLOW_RADIUS = 6
+# Steps of the sharpening of a match at a quarter and half of the frame's size, and at its own.
+MATCH_ITERATIONS = 3, 2
+# Cells of 8 pixels between two references: more than the sharpening can move a match, 3 * 4 + 3 * 2 + 2 pixels.
+GAP = 3
+# Pixels over which the lightness error of a match is averaged.
+ERROR_WINDOW = 7
 
 
 class Propagated(NamedTuple):
@@ -23,11 +34,14 @@ class Propagated(NamedTuple):
         residual: lightness of the current frame less that of the brought frame; large where the motion is wrong or
             something came into view.
         flow: from the current frame to the previous one, pixels; zero where the motion was not followed.
+        similarity, agreement: of the features of both frames, as in `Match`; 0 where there are none.
     """
 
     ab: Float[Tensor, "b 2 h w"]
     residual: Float[Tensor, "b 1 h w"]
     flow: Float[Tensor, "b 2 h w"]
+    similarity: Float[Tensor, "b 1 h w"]
+    agreement: Float[Tensor, "b 1 h w"]
 
 
 class Tracked(NamedTuple):
@@ -46,8 +60,122 @@ class Tracked(NamedTuple):
     trust: Float[Tensor, "b 1 h w"]
 
 
+class Matched(NamedTuple):
+    """Color of references, brought to a frame from wherever its features were found.
+
+    Attributes:
+        ab: normalized Lab, sampled once.
+        error: root mean square of the lightness error around each pixel.
+        similarity: of the matched features, in [-1, 1].
+        agreement: in (0, 1]; 1 where the reference's own best match in the frame leads back (see `Match`).
+    """
+
+    ab: Float[Tensor, "b 2 h w"]
+    error: Float[Tensor, "b 1 h w"]
+    similarity: Float[Tensor, "b 1 h w"]
+    agreement: Float[Tensor, "b 1 h w"]
+
+
+class Atlas(NamedTuple):
+    """All references of a clip in one picture, one below the other, with features at H/8 to find a place in it.
+
+    Attributes:
+        lightness, ab: network units.
+        features: of unit length in each cell.
+        valid: which cells belong to a reference; the others only fill the picture.
+        number: of the reference that a cell belongs to or continues, from 0.
+    """
+
+    lightness: Float[Tensor, "b 1 h w"]
+    ab: Float[Tensor, "b 2 h w"]
+    features: Float[Tensor, "b c h8 w8"]
+    valid: Bool[Tensor, "b 1 h8 w8"]
+    number: Float[Tensor, "b 1 h8 w8"]
+
+    @classmethod
+    def of(cls, pictures: Sequence[tuple[Tensor, Tensor, Tensor]]) -> "Atlas":
+        """Lay out (lightness, ab, features) of each reference, `GAP` cells of continued border around each.
+
+        So no place of a reference knows which others stand beside it.
+
+        Raises:
+            ValueError: if a picture is not eight times as large as its features.
+        """
+        wide = max(features.shape[-1] for *_, features in pictures)
+        rows = []
+        for number, (lightness, ab, features) in enumerate(pictures):
+            h, w = features.shape[-2:]
+            if lightness.shape[-2:] != (8 * h, 8 * w) or ab.shape[-2:] != (8 * h, 8 * w):
+                raise ValueError(
+                    f"pictures: expected {8 * h} x {8 * w} pixels for {h} x {w} features, got "
+                    f"{tuple(lightness.shape[-2:])} and {tuple(ab.shape[-2:])}"
+                )
+            cells = (GAP, wide - w + GAP, GAP, GAP)
+            pixels = tuple(8 * n for n in cells)
+            valid = F.pad(torch.ones_like(features[:, :1], dtype=torch.bool), cells)
+            rows.append(
+                (
+                    F.pad(lightness, pixels, mode="replicate"),
+                    F.pad(ab, pixels, mode="replicate"),
+                    F.pad(features, cells),
+                    valid,
+                    torch.full_like(valid, number, dtype=features.dtype),
+                )
+            )
+        return cls(*(torch.cat(parts, dim=2) for parts in zip(*rows, strict=True)))
+
+    def repeat(self, times: int) -> "Atlas":
+        """Each clip's atlas for so many frames of it, which lie next to each other in the batch."""
+        return self if times == 1 else Atlas(*(part.repeat_interleave(times, dim=0) for part in self))
+
+
+class ReferenceMatching(nn.Module):
+    """Find each place of a frame in the references by its features, and take its color from there, at full resolution.
+
+    An attention at H/8 mixes the colors of whole cells; this finds the one cell (`match_features`), sharpens the match
+    down to single pixels by the lightness (`refine_flow`) and samples the reference there. Nothing is learnt but the
+    features, elsewhere.
+
+    Example:
+        >>> lightness, ab = torch.rand(1, 1, 32, 48), torch.rand(1, 2, 32, 48)
+        >>> features = torch.nn.functional.normalize(torch.rand(1, 8, 4, 6) - 0.5, dim=1)
+        >>> found = ReferenceMatching()(lightness, features, Atlas.of([(lightness, ab, features)]))
+        >>> torch.allclose(found.ab, ab, atol=1e-3)
+        True
+    """
+
+    @torch.no_grad()
+    def forward(
+        self, lightness: Float[Tensor, "b 1 h w"], features: Float[Tensor, "b c h8 w8"], atlas: Atlas
+    ) -> Matched:
+        """Color a frame from the references.
+
+        Args:
+            lightness: of the frame, network units; height and width eight times those of the features.
+            features: of unit length in each cell.
+            atlas: the references.
+
+        Raises:
+            ValueError: if batches or channels differ.
+        """
+        match = match_features(features, atlas.features, valid=atlas.valid)
+        here, there = lightness.float(), atlas.lightness.float()
+        pyramid = [(F.avg_pool2d(here, scale), F.avg_pool2d(there, scale)) for scale in (4, 2)]
+        coarse, fine = MATCH_ITERATIONS
+        flow, groups = match.flow.float(), None
+        if atlas.number[0, 0, -1, -1] > 0:
+            groups = warp(atlas.number, flow, mode="nearest")
+        flow = sharpen_guess(flow, pyramid, coarse, groups=groups)
+        flow = sharpen_guess(flow, [(here, there)], fine, groups=groups)
+        found = warp(torch.cat([atlas.ab, atlas.lightness], dim=1), flow)
+        error = box_mean((lightness - found[:, 2:]).square(), ERROR_WINDOW).sqrt()
+        return Matched(found[:, :2], error, *_enlarge(match, lightness))
+
+
 class FlowPropagation(nn.Module):
     """Carry ab along the optical flow of the lightness (`estimate_flow`; nothing is learnt).
+
+    With features of both frames, what moves too fast for the flow is found by them (`match_features`).
 
     Example:
         >>> frame, ab = torch.rand(1, 1, 32, 48), torch.rand(1, 2, 32, 48)
@@ -61,20 +189,31 @@ class FlowPropagation(nn.Module):
         lightness: Float[Tensor, "b 1 h w"],
         previous_lightness: Float[Tensor, "b 1 h w"],
         previous_ab: Float[Tensor, "b 2 h w"],
+        features: Float[Tensor, "b c h8 w8"] | None = None,
+        previous_features: Float[Tensor, "b c h8 w8"] | None = None,
     ) -> Propagated:
         """Bring the previous frame to the current one.
 
         Args:
             lightness: of the current frame, network units.
             previous_lightness, previous_ab: the previous frame. Gradients flow through its ab, not through the flow.
+            features, previous_features: of both frames, of unit length in each cell; None: flow alone.
 
         Raises:
             ValueError: if the lightness maps differ in shape.
         """
+        guess, similarity = None, torch.zeros_like(lightness)
+        agreement = similarity
+        if features is not None and previous_features is not None:
+            match = match_features(features, previous_features, radius=FLOW_RADIUS)
+            guess = match.flow.float()
+            similarity, agreement = _enlarge(match, lightness)
         with torch.no_grad():
-            flow = estimate_flow(lightness.float(), previous_lightness.float(), iterations=FLOW_ITERATIONS)
+            flow = estimate_flow(
+                lightness.float(), previous_lightness.float(), iterations=FLOW_ITERATIONS, guess=guess
+            )
         moved = warp(torch.cat([previous_ab, previous_lightness], dim=1), flow)
-        return Propagated(moved[:, :2], lightness - moved[:, 2:], flow)
+        return Propagated(moved[:, :2], lightness - moved[:, 2:], flow, similarity, agreement)
 
 
 class KeyframeTracking(nn.Module):
@@ -133,6 +272,27 @@ class KeyframeTracking(nn.Module):
         return Tracked(found[:, :2], lightness - found[:, 2:], flow, trust)
 
 
+def _enlarge(match: Match, like: Tensor) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
+    """Similarity and agreement of a match at the size of a frame."""
+    both = torch.cat([match.similarity, match.agreement], dim=1).to(like.dtype)
+    both = F.interpolate(both, size=tuple(like.shape[-2:]), mode="bilinear", align_corners=False)
+    return both[:, :1], both[:, 1:]
+
+
+def carry_features(
+    features: Float[Tensor, "b c h2 w2"], flow: Float[Tensor, "b 2 h w"]
+) -> Float[Tensor, "b c h2 w2"]:
+    """Bring features of the previous frame to the current one, by a flow on a finer grid; it is averaged, not learnt.
+
+    Example:
+        >>> carry_features(torch.ones(1, 3, 4, 6), torch.zeros(1, 2, 16, 24)).shape
+        torch.Size([1, 3, 4, 6])
+    """
+    h, w = features.shape[-2:]
+    coarse = F.adaptive_avg_pool2d(flow, (h, w)) * (w / flow.shape[-1])
+    return warp(features, coarse)
+
+
 def _inside(flow: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b 1 h w"]:
     """1 where the flow points into the picture, else 0."""
     h, w = flow.shape[-2:]
@@ -149,7 +309,11 @@ class StillPropagation(nn.Module):
         lightness: Float[Tensor, "b 1 h w"],
         previous_lightness: Float[Tensor, "b 1 h w"],
         previous_ab: Float[Tensor, "b 2 h w"],
+        features: Float[Tensor, "b c h8 w8"] | None = None,
+        previous_features: Float[Tensor, "b c h8 w8"] | None = None,
     ) -> Propagated:
         """The previous frame as it is; arguments as `FlowPropagation`."""
+        del features, previous_features
         still = torch.zeros_like(lightness).repeat(1, 2, 1, 1)
-        return Propagated(previous_ab, lightness - previous_lightness, still)
+        nothing = torch.zeros_like(lightness)
+        return Propagated(previous_ab, lightness - previous_lightness, still, nothing, nothing)

@@ -223,6 +223,20 @@ class SourceReferenceAttention(nn.Module):
             similarity=similarity,
         )
 
+    def descriptors(self, query: Float[Tensor, "b q h w"]) -> Float[Tensor, "b k*d h w"]:
+        """What all heads compare, as one vector of unit length in each place.
+
+        The product of two of them is the mean cosine similarity of the heads' queries, weighted by temperature: a
+        hard match where `forward` mixes softly.
+
+        Args:
+            query: what `forward` takes by that name (the source, in a module without `query_channels`).
+        """
+        units = normalize_tokens(self._split_heads(self.to_query(rearrange(query, "b c h w -> b (h w) c"))))
+        share = (self.temperature / self.temperature.sum()).sqrt()
+        vectors = units * share[:, None, None]
+        return rearrange(vectors, "b k (h w) d -> b (k d) h w", h=query.shape[-2])
+
     @property
     def temperature(self) -> Float[Tensor, " k"]:
         """The factor on the cosine similarity of each head, at most 100."""

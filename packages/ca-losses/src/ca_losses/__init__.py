@@ -1,9 +1,10 @@
-"""Losses for colorization: L1, PSNR, VGG perceptual, patch-adversarial and their weighted total."""
+"""Losses for colorization: L1, PSNR, SSIM, VGG perceptual, patch-adversarial and their weighted total."""
 
 from ca_losses.adversarial import PatchDiscriminator, discriminator_loss, generator_loss
 from ca_losses.perceptual import LAYERS, PerceptualLoss, VGGUnavailable
 from ca_losses.pixel import l1_loss
 from ca_losses.psnr import psnr_loss
+from ca_losses.structural import ssim_loss
 from ca_losses.total import ColorizationLoss, LossWeights
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "generator_loss",
     "l1_loss",
     "psnr_loss",
+    "ssim_loss",
 ]

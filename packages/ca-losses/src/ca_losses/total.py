@@ -11,6 +11,7 @@ from ca_losses.adversarial import generator_loss
 from ca_losses.perceptual import PerceptualLoss
 from ca_losses.pixel import l1_loss
 from ca_losses.psnr import psnr_loss
+from ca_losses.structural import ssim_loss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +22,7 @@ class LossWeights:
         pixel: lambda_1.
         perceptual: lambda_perc.
         adversarial: lambda_disc.
-        psnr: of `psnr_loss`, which the paper has not.
+        psnr, ssim: of `psnr_loss` and `ssim_loss`, which the paper has not.
 
     Raises:
         ValueError: a weight is negative or not finite, or all are 0.
@@ -31,6 +32,7 @@ class LossWeights:
     perceptual: float = 1.0
     adversarial: float = 0.01
     psnr: float = 0.0
+    ssim: float = 0.0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -74,7 +76,7 @@ class ColorizationLoss(nn.Module):
     @property
     def needs_rgb(self) -> bool:
         """Whether the frames are needed as RGB, too."""
-        return self.weights.perceptual > 0 or self.weights.psnr > 0
+        return self.weights.perceptual > 0 or self.weights.psnr > 0 or self.weights.ssim > 0
 
     @property
     def needs_discriminator(self) -> bool:
@@ -101,8 +103,8 @@ class ColorizationLoss(nn.Module):
                 gradients in the discriminator too: clear them before its own step.
 
         Returns:
-            Scalar to minimise, and the detached parts "pixel", "perceptual", "psnr", "adversarial" of those that
-            have a weight.
+            Scalar to minimise, and the detached parts "pixel", "perceptual", "psnr", "ssim", "adversarial" of those
+            that have a weight.
 
         Raises:
             ValueError: a part with a weight lacks its input, or shapes do not fit.
@@ -113,13 +115,15 @@ class ColorizationLoss(nn.Module):
         if self.needs_rgb:
             if pred_rgb is None or true_rgb is None:
                 raise ValueError(
-                    "pred_rgb and true_rgb: expected RGB frames for the perceptual or PSNR loss, got none; "
+                    "pred_rgb and true_rgb: expected RGB frames for the perceptual, PSNR or SSIM loss, got none; "
                     "or set its weight to 0"
                 )
             if self.perceptual is not None:
                 values["perceptual"] = self.perceptual(pred_rgb, true_rgb)
             if self.weights.psnr > 0:
                 values["psnr"] = psnr_loss(pred_rgb, true_rgb)
+            if self.weights.ssim > 0:
+                values["ssim"] = ssim_loss(pred_rgb, true_rgb)
         if self.needs_discriminator:
             if fake_logits is None:
                 raise ValueError(

@@ -1,6 +1,5 @@
 """ColorAlignNet composed: configuration, presets, checkpoints and shipped weights."""
 
-from ca_attention import ReferenceTokens
 from ca_swin import Keyframe, RecurrentState
 
 from ca_model.checkpoint import (
@@ -15,7 +14,7 @@ from ca_model.checkpoint import (
 from ca_model.config import PRESETS, ColorAlignConfig, preset
 from ca_model.cost import Cost, count_cost, count_parameters
 from ca_model.errors import ModelError
-from ca_model.network import ColorAlignNet, ColorOutput, Given
+from ca_model.network import ColorAlignNet, ColorOutput, EncodedReferences, Given
 
 __all__ = [
     "PRESETS",
@@ -23,11 +22,11 @@ __all__ = [
     "ColorAlignNet",
     "ColorOutput",
     "Cost",
+    "EncodedReferences",
     "Given",
     "Keyframe",
     "ModelError",
     "RecurrentState",
-    "ReferenceTokens",
     "count_cost",
     "count_parameters",
     "create_model",

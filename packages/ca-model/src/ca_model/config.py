@@ -26,6 +26,9 @@ class ColorAlignConfig:
             previous frame to the decoder (see docs/architecture.md).
         keyframe: in a copying network that follows the flow: carry ab from the last frame whose colors were given (or
             the first) straight to the current one as well.
+        matching: in a copying network with attention, whose features it compares: match places with the references one
+            by one as well, take ab from them at full resolution, and let the same features help the flow.
+        memory: in a copying network: channels of what is remembered from frame to frame beside the colors; 0: nothing.
         neighbors: frames on either side that FlexAlign aligns (k of Eq. 2); a copying network has none.
         alignment: `"deform"` or `"flow"`.
         temporal_prior: False: FlexAlign hands nothing up its levels (ablation 1); in a copying network, no
@@ -44,6 +47,8 @@ class ColorAlignConfig:
     color_transfer: str = "attention"
     copying: bool = False
     keyframe: bool = False
+    matching: bool = False
+    memory: int = 0
     neighbors: int = 2
     alignment: str = "deform"
     temporal_prior: bool = True
@@ -74,7 +79,7 @@ class ColorAlignConfig:
         ):
             if getattr(self, name) not in choices:
                 raise ModelError(f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}")
-        for name in ("copying", "keyframe", "temporal_prior", "modulated"):
+        for name in ("copying", "keyframe", "matching", "temporal_prior", "modulated"):
             if not isinstance(getattr(self, name), bool):
                 raise ModelError(f"{name}: expected true or false, got {getattr(self, name)!r}")
         self._check_together()
@@ -86,6 +91,8 @@ class ColorAlignConfig:
             raise ModelError(
                 f"neighbors: a copying network looks at no later frame, got {self.neighbors}; set 0"
             )
+        if not isinstance(self.memory, int) or isinstance(self.memory, bool) or self.memory < 0:
+            raise ModelError(f"memory: expected 0 or more channels, got {self.memory!r}")
         if not self.feature_noise >= 0:
             raise ModelError(f"feature_noise: expected 0 or more, got {self.feature_noise!r}")
         grouped = self.width if self.copying else self.widths[3]
@@ -98,6 +105,11 @@ class ColorAlignConfig:
             raise ModelError(
                 f"body_heads: expected a divisor of the body's {body} channels, got {self.body_heads}"
             )
+
+    @property
+    def matches(self) -> bool:
+        """Whether the network has features to match by, and is to."""
+        return self.copying and self.matching and self.color_transfer == "attention"
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "ColorAlignConfig":
@@ -122,6 +134,8 @@ PRESETS: dict[str, ColorAlignConfig] = {
         head_channels=16,
         copying=True,
         keyframe=True,
+        matching=True,
+        memory=8,
         neighbors=0,
         alignment="flow",
         width=24,
@@ -149,6 +163,8 @@ PRESETS: dict[str, ColorAlignConfig] = {
         head_channels=32,
         copying=True,
         keyframe=True,
+        matching=True,
+        memory=32,
         neighbors=0,
         alignment="flow",
         width=64,

@@ -16,7 +16,17 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from ca_align import DeformAlign, FlexAlign, FlowPropagation, KeyframeTracking, StillPropagation
+from ca_align import (
+    Atlas,
+    DeformAlign,
+    FlexAlign,
+    FlowPropagation,
+    KeyframeTracking,
+    Matched,
+    ReferenceMatching,
+    StillPropagation,
+    carry_features,
+)
 from ca_attention import AdaptiveInstanceNorm, AttendedColor, ReferenceTokens, SourceReferenceAttention
 from ca_swin import (
     ColorDecoder,
@@ -70,12 +80,26 @@ class Given(NamedTuple):
     mask: Bool[Tensor, "b t"]
 
 
+class EncodedReferences(NamedTuple):
+    """References as a network looks at them, made once per shot.
+
+    Attributes:
+        tokens: for the attention.
+        atlas: for the matching; None in a network that does not match.
+    """
+
+    tokens: ReferenceTokens
+    atlas: Atlas | None
+
+
 class _Frame(NamedTuple):
     """A frame before reconstruction, its height and width multiples of 16."""
 
     lightness: Tensor
     maps: list[Tensor]
     attended: AttendedColor
+    descriptors: Tensor | None
+    matched: Matched | None
 
 
 class ColorAlignNet(
@@ -118,13 +142,14 @@ class ColorAlignNet(
             )
         else:
             self.transfer = AdaptiveInstanceNorm(matched, heads=config.heads)
+        self.matching = ReferenceMatching() if config.matches else None
         self.alignment = None if config.copying else _flex_align(config)
         self.reconstruction = (_copying if config.copying else _recurrent)(config)
 
     def encode_references(
         self, references: Float[Tensor, "b m 3 h w"] | Sequence[Float[Tensor, "b 3 _h _w"]]
-    ) -> ReferenceTokens:
-        """Turn references into tokens; needed once per shot.
+    ) -> EncodedReferences:
+        """Turn references into what every frame is compared with; needed once per shot.
 
         Args:
             references: normalized Lab stills, any number from 1, each of any size.
@@ -143,12 +168,19 @@ class ColorAlignNet(
         padded = [_pad(still) for still in stills]
         colors = [self.reference_encoder(still)[-1] for still in padded]
         if not self.config.copying:
-            return self.transfer.encode(colors)
-        keys = [self._matched(self.encoder(still[:, :1])) for still in padded]
+            return EncodedReferences(self.transfer.encode(colors), None)
         carried = [F.avg_pool2d(still[:, 1:], 8) for still in padded]
-        if self.config.color_transfer == "adain":
-            return self.transfer.encode(colors, carried=carried)
-        return self.transfer.encode(colors, keys=keys, carried=carried)
+        if isinstance(self.transfer, AdaptiveInstanceNorm):
+            return EncodedReferences(self.transfer.encode(colors, carried=carried), None)
+        keys = [self._matched(self.encoder(still[:, :1])) for still in padded]
+        atlas = None
+        if self.config.matches:
+            with torch.no_grad():
+                found = [self.transfer.descriptors(key) for key in keys]
+            atlas = Atlas.of(
+                [(still[:, :1], still[:, 1:], one) for still, one in zip(padded, found, strict=True)]
+            )
+        return EncodedReferences(self.transfer.encode(colors, keys=keys, carried=carried), atlas)
 
     def forward(
         self,
@@ -181,7 +213,7 @@ class ColorAlignNet(
         frame = self._encode(
             rearrange(lightness, "b t 1 h w -> (b t) 1 h w"), self.encode_references(references)
         )
-        frames = [_Frame(*_at(frame, b, t, index)) for index in range(t)]
+        frames = [_at(frame, b, t, index) for index in range(t)]
         aligned: list[Tensor | None] = [None] * t
         if self.alignment is not None:
             features = rearrange(frame.attended.features, "(b t) c h w -> b t c h w", t=t)
@@ -197,7 +229,7 @@ class ColorAlignNet(
     def stream(
         self,
         frames: Iterable[Float[Tensor, "b 1 h w"]],
-        tokens: ReferenceTokens,
+        references: EncodedReferences,
         *,
         given: Mapping[int, Float[Tensor, "b 2 h w"]] | None = None,
         state: RecurrentState | None = None,
@@ -208,7 +240,7 @@ class ColorAlignNet(
 
         Args:
             frames: L/50 - 1 of one frame after another, all of one size.
-            tokens: what `encode_references` made.
+            references: what `encode_references` made.
             given: known colours by frame number, counted from 0.
             state: of an output before, to go on from there; `frames` then begins with the `neighbors` frames before
                 the first new one, as in `forward`.
@@ -234,7 +266,7 @@ class ColorAlignNet(
         count = 0
         for lightness in frames:
             size = (lightness.shape[-2], lightness.shape[-1])
-            frame = self._encode(lightness, tokens)
+            frame = self._encode(lightness, references)
             # Before the first frame the window holds copies of it, after the last copies of the last (N4).
             window.extend([frame] * (k + 1) if count == 0 and not resumes else [frame])
             count += 1
@@ -252,23 +284,29 @@ class ColorAlignNet(
             self.center(rearrange(maps[2] + context, "b c h w -> b h w c")), "b h w c -> b c h w"
         )
 
-    def _encode(self, lightness: Tensor, tokens: ReferenceTokens) -> _Frame:
+    def _encode(self, lightness: Tensor, references: EncodedReferences) -> _Frame:
         lightness = _pad(lightness)
         maps = self.encoder(lightness)
-        if self.config.copying:
-            matched = self._matched(maps)
-            attended = self.transfer(
-                matched, tokens, query=matched if self.config.color_transfer == "attention" else None
-            )
+        descriptors, matched = None, None
+        source = self._matched(maps) if self.config.copying else maps[3]
+        if self.config.copying and isinstance(self.transfer, SourceReferenceAttention):
+            attended = self.transfer(source, references.tokens, query=source)
         else:
-            attended = self.transfer(maps[3], tokens)
+            attended = self.transfer(source, references.tokens)
+        if references.atlas is not None:
+            assert self.matching is not None
+            assert isinstance(self.transfer, SourceReferenceAttention)
+            with torch.no_grad():
+                descriptors = self.transfer.descriptors(source)
+            atlas = references.atlas.repeat(len(lightness) // len(references.atlas.lightness))
+            matched = self.matching(lightness, descriptors, atlas)
         noise = self.config.feature_noise
         if self.training and noise > 0:
             features = attended.features
             attended = attended._replace(
                 features=features + noise * features.detach().std() * torch.randn_like(features)
             )
-        return _Frame(lightness, maps, attended)
+        return _Frame(lightness, maps, attended, descriptors, matched)
 
     def _reconstruct(
         self,
@@ -282,7 +320,9 @@ class ColorAlignNet(
         if isinstance(self.reconstruction, CopyReconstruction):
             found, (half, quarter) = frame.attended, frame.maps[:2]
             assert found.carried is not None  # a copying network always has something carried
-            references = References(found.features, found.carried, found.similarity)
+            references = References(
+                found.features, found.carried, found.similarity, frame.matched, frame.descriptors
+            )
             result, state = self.reconstruction.step(half, quarter, frame.lightness, references, state)
             ab, auxiliary = result.ab, {"copy_attended": _crop(result.attended, size)[:, None]}
         else:
@@ -303,7 +343,7 @@ class ColorAlignNet(
             _crop(ab, size)[:, None],
             _crop(confidence, size)[:, None],
             auxiliary,
-            RecurrentState(frame.lightness, ab, keyframe),
+            state._replace(lightness=frame.lightness, ab=ab, keyframe=keyframe),
         )
 
 
@@ -344,6 +384,9 @@ def _copying(config: ColorAlignConfig) -> CopyReconstruction:
         _body(config, config.body_width),
         align=None if follows else DeformAlign(config.width, offset_groups=config.offset_groups),
         track=KeyframeTracking() if follows and config.keyframe else None,
+        matching=config.matches,
+        carry=carry_features,
+        memory=config.memory,
         half=config.widths[0],
         quarter=config.widths[1],
         attended=config.widths[2],
@@ -365,14 +408,22 @@ def _crop(x: Tensor, size: tuple[int, int]) -> Tensor:
     return x[..., : size[0], : size[1]]
 
 
-def _at(frame: _Frame, b: int, t: int, index: int) -> tuple[Tensor, list[Tensor], AttendedColor]:
+def _at(frame: _Frame, b: int, t: int, index: int) -> _Frame:
     """Frame `index` of every clip of a batch of frames."""
 
     def pick(x: Tensor) -> Tensor:
         return x.view(b, t, *x.shape[1:])[:, index]
 
-    attended = AttendedColor(*(None if x is None else pick(x) for x in frame.attended))  # type: ignore[arg-type]
-    return pick(frame.lightness), [pick(x) for x in frame.maps], attended
+    def pick_all(parts: Iterable[Tensor | None]) -> Iterator[Tensor | None]:
+        return (None if part is None else pick(part) for part in parts)
+
+    return _Frame(
+        pick(frame.lightness),
+        [pick(x) for x in frame.maps],
+        AttendedColor(*pick_all(frame.attended)),  # type: ignore[arg-type]
+        None if frame.descriptors is None else pick(frame.descriptors),
+        None if frame.matched is None else Matched(*pick_all(frame.matched)),  # type: ignore[arg-type]
+    )
 
 
 def _join(outputs: list[ColorOutput]) -> ColorOutput:

@@ -5,9 +5,11 @@ them. Here the colours themselves are carried to the decoder, at full resolution
 
 `ab_t = M * P_t + (1 - M) * A_t + r` (Eq. 7 in colour space), with P_t the ab carried along the motion, A_t what the
 attention copied from the references, M the soft mask and r a residual. Where a keyframe is tracked, P_t itself is
-`N * K_t + (1 - N) * P'_t`: what was carried straight from the keyframe, and what came by way of the previous frame.
+`N * K_t + (1 - N) * P'_t`: what was carried straight from the keyframe, and what came by way of the previous frame;
+and where places are matched with the references one by one, what was found there has its share in P_t as well.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import torch
@@ -22,10 +24,15 @@ from ca_swin.recurrent import Keyframe, RecurrentState
 EVIDENCE_CHANNELS = 5
 # The keyframe's ab (2), size of its error, trust in the track.
 KEYFRAME_CHANNELS = 4
+# A match's ab (2), size of its error, similarity, agreement; similarity and agreement with the previous frame.
+MATCH_CHANNELS = 7
 # Logit of the mask before anything is learnt: what was carried where the motion explains the lightness.
 PRIOR_LOGIT, PRIOR_SLOPE = 2.0, 20.0
 # Logit of N before anything is learnt, at trust 0 and what full trust adds: the smaller error wins.
 KEYFRAME_LOGIT, KEYFRAME_TRUST = -2.0, 3.0
+# Logit of a match's share before anything is learnt, without agreement and what full agreement adds. Its error is that
+# of the pixels around, of which it is the root mean square.
+MATCH_LOGIT, MATCH_AGREEMENT, MATCH_WINDOW = -3.5, 4.0, 7
 
 
 class Carried(Protocol):
@@ -34,6 +41,8 @@ class Carried(Protocol):
     ab: Tensor
     residual: Tensor
     flow: Tensor
+    similarity: Tensor
+    agreement: Tensor
 
 
 class Tracked(Protocol):
@@ -45,31 +54,52 @@ class Tracked(Protocol):
     trust: Tensor
 
 
+class Matched(Protocol):
+    """What was found for a frame in the references, place by place, at full resolution."""
+
+    @property
+    def ab(self) -> Tensor: ...
+    @property
+    def error(self) -> Tensor: ...
+    @property
+    def similarity(self) -> Tensor: ...
+    @property
+    def agreement(self) -> Tensor: ...
+
+
 class _Motion(NamedTuple):
     """What the past says about a frame: `previous` by way of the last one, `key` straight from the keyframe.
 
     Attributes:
         previous, key: ab. error, key_error: size of their lightness error. known: 1, or 0 where there is no past.
+        similarity, agreement: of the features of both frames. memory: brought along with the previous frame.
     """
 
     previous: Tensor
     error: Tensor
     known: Tensor
+    similarity: Tensor
+    agreement: Tensor
+    memory: Tensor | None
     key: Tensor
     key_error: Tensor
     trust: Tensor
 
 
 class References(NamedTuple):
-    """What the attention found for a frame, all at H/8.
+    """What was found for a frame in the references, the attention's at H/8.
 
     Attributes:
         features: color features. copies: ab of each head. similarity: how well each head matched.
+        matched: colors found place by place; needed if and only if the network takes them.
+        descriptors: features of the frame itself, by which the next one may find it.
     """
 
     features: Float[Tensor, "b c h8 w8"]
     copies: Float[Tensor, "b k 2 h8 w8"]
     similarity: Float[Tensor, "b k h8 w8"]
+    matched: Matched | None = None
+    descriptors: Float[Tensor, "b d h8 w8"] | None = None
 
 
 class CopyResult(NamedTuple):
@@ -121,13 +151,17 @@ class CopyReconstruction(nn.Module):
     """Reconstruct frame after frame by mixing copied colours.
 
     Args:
-        propagate: `(lightness, previous lightness, previous ab) -> (ab, residual)`: carries the previous frame
-            to the current one at full resolution.
+        propagate: `(lightness, previous lightness, previous ab, descriptors, previous descriptors) -> (ab, residual,
+            flow)`: carries the previous frame to the current one at full resolution; descriptors may be None.
         body: `"b width8 h w" -> same`, at H/8: `SwinReconstruction` or `UNetReconstruction`.
         align: None, or `(moving, target) -> aligned` on features at H/4, for a `propagate` that does not follow
             the motion itself.
         track: None, or `(lightness, flow, residual, keyframe's lightness, ab, flow, trust) -> (ab, residual, flow,
             trust)`, flow and residual being those of `propagate`: brings a keyframe to the current frame.
+        matching: whether colors matched place by place are mixed in.
+        carry: `(map "b c h4 w4", flow "b 2 h w") -> "b c h4 w4"`: brings what is remembered along the motion; needed
+            where `memory` is not 0.
+        memory: channels of what is remembered at H/4; 0: nothing is.
         half, quarter: channels of the encoder's features at H/2 and H/4.
         attended: channels of the attention's features at H/8.
         heads: heads of the attention.
@@ -143,6 +177,9 @@ class CopyReconstruction(nn.Module):
         *,
         align: nn.Module | None = None,
         track: nn.Module | None = None,
+        matching: bool = False,
+        carry: Callable[[Tensor, Tensor], Tensor] | None = None,
+        memory: int = 0,
         half: int,
         quarter: int,
         attended: int,
@@ -153,13 +190,15 @@ class CopyReconstruction(nn.Module):
     ) -> None:
         super().__init__()
         self.propagate, self.body, self.align, self.use_state = propagate, body, align, use_state
-        self.track = track
+        memory = memory if use_state else 0
+        self.track, self.matching, self.carry, self.memory = track, matching, carry, memory
         fine = width // 2
-        evidence = EVIDENCE_CHANNELS + (KEYFRAME_CHANNELS if self.track is not None else 0)
+        evidence = EVIDENCE_CHANNELS + KEYFRAME_CHANNELS * (track is not None) + MATCH_CHANNELS * matching
         self.evidence_half = _conv(4 * evidence, fine)
         self.evidence_quarter = _conv(fine, width, stride=2)
         self.attended = nn.Conv2d(attended + 3 * heads, width, 1)
-        self.enter = _conv(quarter + 2 * width, width)
+        self.enter = _conv(quarter + 2 * width + memory, width)
+        self.remember = nn.Conv2d(width, memory, 1) if memory else None
         self.down = _conv(width, body_width, stride=2)
         self.up = nn.Conv2d(body_width, width, 1)
         self.refine_quarter = nn.Sequential(_Residual(width), _Residual(width))
@@ -167,7 +206,7 @@ class CopyReconstruction(nn.Module):
         self.enlarge = nn.Conv2d(width, 9 * 16, 1)
         self.narrow = nn.Conv2d(width, fine, 1)
         self.refine_half = nn.Sequential(_conv(2 * fine + half, fine), _conv(fine, fine))
-        self.output = nn.Conv2d(fine, (3 if self.track is None else 4) * 4, 3, padding=1)
+        self.output = nn.Conv2d(fine, (3 + (track is not None) + matching) * 4, 3, padding=1)
         for layer in (self.choose_head, self.enlarge, self.output):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
@@ -191,47 +230,72 @@ class CopyReconstruction(nn.Module):
         Returns:
             The frame with the copies it was made of, and the state for the next one.
         """
-        motion, keyframe = self._follow(lightness, state)
+        motion, keyframe = self._follow(lightness, references.descriptors, state)
+        found = references.matched
         evidence = [lightness, motion.previous, motion.error, motion.known]
         if self.track is not None:
             evidence += [motion.key, motion.key_error, motion.trust]
-        fine, coarse = self._features(torch.cat(evidence, dim=1), half, quarter, references)
+        if self.matching:
+            assert found is not None
+            evidence += [found.ab, found.error, found.similarity, found.agreement]
+            evidence += [motion.similarity, motion.agreement]
+        fine, coarse = self._features(torch.cat(evidence, dim=1), motion.memory, half, quarter, references)
         copies = _resize(rearrange(references.copies, "b k c h w -> b (k c) h w"), coarse.shape[2:])
         weights = self.choose_head(coarse).softmax(dim=1)
         copy = torch.einsum("bkhw,bkchw->bchw", weights, rearrange(copies, "b (k c) h w -> b k c h w", c=2))
         attended = convex_upsample(copy, self.enlarge(coarse), 4)
         decided = F.pixel_shuffle(self.output(fine), 2)
-        logit, correction = decided[:, :1], decided[:, 1:3]
-        carried, error = motion.previous, motion.error
+        logit, correction, *shares = decided.split([1, 2] + [1] * (decided.shape[1] - 3), dim=1)
+        carried, error, known = motion.previous, motion.error, motion.known
         if self.track is not None:
             prior = KEYFRAME_LOGIT + KEYFRAME_TRUST * motion.trust + PRIOR_SLOPE * (error - motion.key_error)
-            share = (decided[:, 3:] + prior).sigmoid()
+            share = (shares.pop(0) + prior).sigmoid()
             carried = torch.lerp(carried, motion.key, share)
             error = torch.lerp(error, motion.key_error, share)
-        mask = (logit + PRIOR_LOGIT - PRIOR_SLOPE * error).sigmoid() * motion.known
+        if self.matching:
+            assert found is not None
+            prior = (
+                MATCH_LOGIT + MATCH_AGREEMENT * found.agreement + PRIOR_SLOPE * (_around(error) - found.error)
+            )
+            share = (shares.pop(0) + prior).sigmoid()
+            carried = torch.lerp(carried, found.ab, share)
+            error = torch.lerp(error, found.error, share)
+            known = torch.lerp(known, torch.ones_like(known), share)
+        mask = (logit + PRIOR_LOGIT - PRIOR_SLOPE * error).sigmoid() * known
         ab = (attended + mask * (carried - attended) + correction).clamp(-1, 1)
         if self.track is not None and keyframe is None:
             keyframe = Keyframe.at(lightness, ab)
-        return CopyResult(ab, attended, mask), RecurrentState(lightness, ab, keyframe)
+        memory = None if self.remember is None else self.remember(coarse).tanh()
+        return CopyResult(ab, attended, mask), RecurrentState(
+            lightness, ab, keyframe, references.descriptors, memory
+        )
 
     def _follow(
-        self, lightness: Float[Tensor, "b 1 h w"], state: RecurrentState | None
+        self, lightness: Float[Tensor, "b 1 h w"], descriptors: Tensor | None, state: RecurrentState | None
     ) -> tuple[_Motion, Keyframe | None]:
-        """Bring the previous frame and the keyframe to this one."""
-        one, no_color = torch.ones_like(lightness), torch.zeros_like(lightness).repeat(1, 2, 1, 1)
+        """Bring the previous frame, the memory and the keyframe to this one."""
+        one, zero = torch.ones_like(lightness), torch.zeros_like(lightness)
+        no_key = (zero.repeat(1, 2, 1, 1), one, zero)
         if state is None or not self.use_state:
-            return _Motion(no_color, one, 0 * one, no_color, one, 0 * one), None
-        moved: Carried = self.propagate(lightness, state.lightness, state.ab)
-        error = moved.residual.abs()
+            b, _, h, w = lightness.shape
+            memory = lightness.new_zeros(b, self.memory, h // 4, w // 4) if self.memory else None
+            return _Motion(no_key[0], one, zero, zero, zero, memory, *no_key), None
+        moved: Carried = self.propagate(lightness, state.lightness, state.ab, descriptors, state.descriptors)
+        memory = None
+        if self.memory:
+            assert self.carry is not None
+            assert state.memory is not None
+            memory = self.carry(state.memory, moved.flow)
+        past = (moved.ab, moved.residual.abs(), one, moved.similarity, moved.agreement, memory)
         if self.track is None or state.keyframe is None:
-            return _Motion(moved.ab, error, one, no_color, one, 0 * one), None
+            return _Motion(*past, *no_key), None
         key = state.keyframe
         found: Tracked = self.track(lightness, moved.flow, moved.residual, *key)
-        motion = _Motion(moved.ab, error, one, found.ab, found.residual.abs(), found.trust)
+        motion = _Motion(*past, found.ab, found.residual.abs(), found.trust)
         return motion, key._replace(flow=found.flow, trust=found.trust)
 
     def _features(
-        self, evidence: Tensor, half: Tensor, quarter: Tensor, references: References
+        self, evidence: Tensor, memory: Tensor | None, half: Tensor, quarter: Tensor, references: References
     ) -> tuple[Float[Tensor, "b c h2 w2"], Float[Tensor, "b c h4 w4"]]:
         evidence_half = self.evidence_half(F.pixel_unshuffle(evidence, 2))
         evidence_quarter = self.evidence_quarter(evidence_half)
@@ -239,10 +303,17 @@ class CopyReconstruction(nn.Module):
             evidence_quarter = self.align(evidence_quarter, quarter)
         copies = rearrange(references.copies, "b k c h w -> b (k c) h w")
         attended = self.attended(torch.cat([references.features, copies, references.similarity], dim=1))
-        x = self.enter(torch.cat([quarter, evidence_quarter, _resize(attended, quarter.shape[2:])], dim=1))
+        entering = [quarter, evidence_quarter, _resize(attended, quarter.shape[2:])]
+        x = self.enter(torch.cat(entering if memory is None else [*entering, memory], dim=1))
         x = self.refine_quarter(x + _resize(self.up(self.body(self.down(x))), x.shape[2:]))
         fine = torch.cat([_resize(self.narrow(x), half.shape[2:]), evidence_half, half], dim=1)
         return self.refine_half(fine), x
+
+
+def _around(error: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
+    """Root mean square over the pixels around."""
+    radius = MATCH_WINDOW // 2
+    return F.avg_pool2d(error.square(), MATCH_WINDOW, 1, radius, count_include_pad=False).add(1e-8).sqrt()
 
 
 def _resize(x: Tensor, size: torch.Size | tuple[int, ...]) -> Tensor:

@@ -1,11 +1,13 @@
 """The recurrence: each frame is reconstructed with the colour of the one before it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+
+_KEYFRAME = "keyframe."
 
 
 class Keyframe(NamedTuple):
@@ -42,6 +44,8 @@ class RecurrentState(NamedTuple):
         lightness: L/50 - 1, in [-1, 1].
         ab: the predicted ab/110, in (-1, 1).
         keyframe: what color is also taken from, in a network that tracks one.
+        descriptors: the last frame's features of unit length, in a network that matches frames by them.
+        memory: what a network that remembers made of the frames so far.
 
     Example:
         >>> ab = torch.rand(1, 2, 4, 6, requires_grad=True)
@@ -52,6 +56,8 @@ class RecurrentState(NamedTuple):
     lightness: Float[Tensor, "b 1 h w"]
     ab: Float[Tensor, "b 2 h w"]
     keyframe: Keyframe | None = None
+    descriptors: Float[Tensor, "b d h8 w8"] | None = None
+    memory: Float[Tensor, "b c h4 w4"] | None = None
 
     def detach(self) -> "RecurrentState":
         """The same state, cut off from the frames before it: truncated backpropagation through time."""
@@ -61,9 +67,30 @@ class RecurrentState(NamedTuple):
         """The same state on another device."""
         return self._each(lambda value: value.to(device))
 
+    def named_tensors(self) -> dict[str, Tensor]:
+        """All tensors of the state by name, as they may be kept in a file."""
+        parts = {name: value for name, value in self._asdict().items() if isinstance(value, Tensor)}
+        key = {} if self.keyframe is None else self.keyframe._asdict()
+        return parts | {_KEYFRAME + name: value for name, value in key.items()}
+
+    @classmethod
+    def from_named_tensors(cls, tensors: Mapping[str, Tensor]) -> "RecurrentState":
+        """The state of which `named_tensors` gave these.
+
+        Raises:
+            TypeError: if they are not those of a state.
+
+        Example:
+            >>> state = RecurrentState(torch.rand(1, 1, 4, 6), torch.rand(1, 2, 4, 6))
+            >>> RecurrentState.from_named_tensors(state.named_tensors()) == state
+            True
+        """
+        parts = {name: value for name, value in tensors.items() if not name.startswith(_KEYFRAME)}
+        key = {name.removeprefix(_KEYFRAME): tensors[name] for name in tensors if name not in parts}
+        return cls(**parts, keyframe=Keyframe(**key) if key else None)
+
     def _each(self, change: Callable[[Tensor], Tensor]) -> "RecurrentState":
-        key = None if self.keyframe is None else Keyframe(*(change(value) for value in self.keyframe))
-        return RecurrentState(change(self.lightness), change(self.ab), key)
+        return self.from_named_tensors({name: change(value) for name, value in self.named_tensors().items()})
 
 
 class RecurrentReconstruction(nn.Module):
