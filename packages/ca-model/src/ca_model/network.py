@@ -170,13 +170,13 @@ class ColorAlignNet(
         if not self.config.copying:
             return EncodedReferences(self.transfer.encode(colors), None)
         carried = [F.avg_pool2d(still[:, 1:], 8) for still in padded]
-        if isinstance(self.transfer, AdaptiveInstanceNorm):
+        if self.config.color_transfer == "adain":
             return EncodedReferences(self.transfer.encode(colors, carried=carried), None)
         keys = [self._matched(self.encoder(still[:, :1])) for still in padded]
         atlas = None
         if self.config.matches:
             with torch.no_grad():
-                found = [self.transfer.descriptors(key) for key in keys]
+                found = [self.transfer.descriptors(key.detach()) for key in keys]  # type: ignore[operator]
             atlas = Atlas.of(
                 [(still[:, :1], still[:, 1:], one) for still, one in zip(padded, found, strict=True)]
             )
@@ -289,15 +289,14 @@ class ColorAlignNet(
         maps = self.encoder(lightness)
         descriptors, matched = None, None
         source = self._matched(maps) if self.config.copying else maps[3]
-        if self.config.copying and isinstance(self.transfer, SourceReferenceAttention):
+        if self.config.copying and self.config.color_transfer == "attention":
             attended = self.transfer(source, references.tokens, query=source)
         else:
             attended = self.transfer(source, references.tokens)
         if references.atlas is not None:
             assert self.matching is not None
-            assert isinstance(self.transfer, SourceReferenceAttention)
             with torch.no_grad():
-                descriptors = self.transfer.descriptors(source)
+                descriptors = self.transfer.descriptors(source.detach())  # type: ignore[operator]
             atlas = references.atlas.repeat(len(lightness) // len(references.atlas.lightness))
             matched = self.matching(lightness, descriptors, atlas)
         noise = self.config.feature_noise
