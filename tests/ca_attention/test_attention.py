@@ -73,6 +73,24 @@ def test_descriptors_compare_as_the_heads_do():
     torch.testing.assert_close((a * b).sum(1).flatten(1), expected, rtol=1e-3, atol=1e-4)
 
 
+def test_recall_is_the_attention_with_queries_for_keys():
+    """A frame taken for a reference, its descriptors for both: the same copies and similarities, nothing learnt."""
+    attention = make(15, heads=3, query_channels=15)  # both projections start equal
+    with torch.no_grad():
+        attention.log_temperature.copy_(torch.tensor([0.5, 5.0, 50.0]).log())
+    one, other, ab = (
+        maps(15, [(2, 3)], seed=3)[0],
+        maps(15, [(5, 4)], seed=4)[0],
+        maps(2, [(5, 4)], seed=5)[0],
+    )
+    tokens = attention.encode([other], keys=[other], carried=[ab])
+    out = attention(one, tokens, query=one)
+    copies, similarity = attention.recall(attention.descriptors(one), attention.descriptors(other), ab)
+    torch.testing.assert_close(copies, out.carried, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(similarity, out.similarity, rtol=1e-3, atol=1e-4)
+    assert not copies.requires_grad
+
+
 def test_value_by_hand():
     """Cosines 1 and 0 at temperature ln 3 weigh 3 : 1: a carried (8, 0) becomes 6, similarity 0.75."""
     attention = make(2, heads=1, temperature=math.log(3))

@@ -10,6 +10,7 @@ from ca_data import (
     ClipDataset,
     FrameFolder,
     ReferenceConfig,
+    SyntheticClip,
     SyntheticDataset,
     add_lightness_noise,
     choose_references,
@@ -126,6 +127,36 @@ def test_crop_is_shared_by_clip_and_references():
     assert max(x for _, x in places) > 12
     scaled = ClipDataset([Still(9)], 3, (11, 13), augment=AugmentConfig(**NONE, crop_scale=(2.0, 2.0)))[0]
     assert scaled["ab"].shape == (3, 2, 11, 13)
+
+
+def test_references_cropped_apart_show_another_part_and_the_clip_none_other():
+    references = ReferenceConfig(itself=1.0)
+    clips = [SyntheticClip(seed, 6, (48, 64)) for seed in range(8)]
+    together = ClipDataset(clips, 3, (32, 48), references=references, augment=AugmentConfig(**NONE))
+    config = AugmentConfig(**NONE, apart=1.0)
+    apart = ClipDataset(clips, 3, (32, 48), references=references, augment=config)
+    for number in range(len(clips)):
+        one, other = together[number], apart[number]
+        assert torch.equal(one["references"][0, 1:], one["ab"][0])
+        assert not torch.allclose(other["references"][0, 1:], other["ab"][0], atol=0.02)
+        assert other["references"].shape == one["references"].shape
+        assert torch.equal(one["ab"], other["ab"])
+
+
+def test_colors_that_are_not_turned_are_the_clips_own():
+    config = {**NONE, "turn_degrees": 180.0, "color_scale": (1.5, 1.5)}
+    clips = [SyntheticClip(0, 6, (32, 48))]
+    own = ClipDataset(clips, 3, augment=AugmentConfig(**NONE))
+    never, always, half = (
+        ClipDataset(clips, 3, augment=AugmentConfig(**config, turn=share)) for share in (0.0, 1.0, 0.5)
+    )
+    same = []
+    for epoch in range(20):
+        truth = own.sample(0, epoch)["ab"][:, :, 0, 0].abs().sum()
+        assert torch.equal(never.sample(0, epoch)["ab"][:, :, 0, 0].abs().sum(), truth)
+        assert not torch.allclose(always.sample(0, epoch)["ab"][:, :, 0, 0].abs().sum(), truth)
+        same.append(bool(half.sample(0, epoch)["ab"][:, :, 0, 0].abs().sum() == truth))
+    assert 3 < sum(same) < 17
 
 
 def test_samples_depend_on_seed_epoch_and_index_only():
@@ -259,6 +290,9 @@ def test_window_stays_inside_and_keeps_the_shape():
         (lambda: ClipDataset([CountedClip(9)]).set_epoch(-1), "got -1"),
         (lambda: AugmentConfig(flip=1.5), "flip must be a probability"),
         (lambda: AugmentConfig(color_scale=(2.0, 1.0)), "color_scale must be"),
+        (lambda: AugmentConfig(apart=1.5), "apart must be a probability"),
+        (lambda: AugmentConfig(apart_scale=(0.0, 1.0)), "apart_scale must be"),
+        (lambda: AugmentConfig(turn=-0.5), "turn must be a probability"),
         (lambda: AugmentConfig(noise=-1.0), "noise must be"),
         (lambda: AugmentConfig(turn_degrees=200.0), "turn_degrees"),
         (lambda: ReferenceConfig(count=0), "count >= 1"),

@@ -22,6 +22,7 @@ ABLATIONS = {
     "no keyframe": {"keyframe": False},
     "no matching": {"matching": False},
     "no memory": {"memory": 0},
+    "no recall": {"recall": 0},
     "v2": {"modulated": True},
 }
 
@@ -92,9 +93,9 @@ def test_every_switch_runs_forward_and_backward(name: str, ablation: str) -> Non
 def test_a_switch_changes_the_network() -> None:
     lightness, references = clip(3), stills()
     torch.manual_seed(1)
-    full = build("tiny", memory=0)
+    full = build("tiny", memory=0, recall=0)
     torch.manual_seed(1)
-    without = build("tiny", memory=0, temporal_prior=False)
+    without = build("tiny", memory=0, recall=0, temporal_prior=False)
     with torch.no_grad():
         a, b = full(lightness, references).ab, without(lightness, references).ab
     torch.testing.assert_close(a[:, 0], b[:, 0])
@@ -148,6 +149,24 @@ def test_the_last_given_frame_is_the_keyframe() -> None:
     assert state.keyframe is not None
     torch.testing.assert_close(state.keyframe.ab, torch.stack([ab[0, 2], ab[1, 0]]))
     torch.testing.assert_close(state.keyframe.lightness, torch.stack([lightness[0, 2], lightness[1, 0]]))
+
+
+def test_an_own_frame_of_a_while_ago_is_attended_to() -> None:
+    model, lightness, references = build("tiny", recall=2), clip(6, size=(32, 48)), stills()
+    ab = torch.rand(1, 6, 2, 32, 48) - 0.5
+    with torch.no_grad():
+        encoded = model.encode_references(references)
+        outputs = list(model.stream(lightness.unbind(1), encoded, given={4: ab[:, 4]}))
+        ages = [output.state.recollection.age.item() for output in outputs]
+        state = outputs[3].state
+        other = state._replace(recollection=state.recollection._replace(ab=-state.recollection.ab))
+        after = next(model.stream([lightness[:, 4]], encoded, state=other))
+        unchanged = next(model.stream([lightness[:, 4]], encoded, state=state))
+    assert ages == [0, 1, 0, 1, 0, 1]  # every second frame, and the one whose colors are given in any case
+    torch.testing.assert_close(
+        outputs[5].state.recollection.ab, torch.nn.functional.avg_pool2d(ab[:, 4], 8), atol=1e-6, rtol=1e-5
+    )
+    assert (after.ab - unchanged.ab).abs().max() > 1e-4
 
 
 def test_before_training_a_still_film_keeps_known_colors() -> None:

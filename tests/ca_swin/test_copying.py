@@ -7,6 +7,7 @@ import torch
 from ca_swin import (
     CopyReconstruction,
     Keyframe,
+    Recollection,
     RecurrentState,
     References,
     UNetReconstruction,
@@ -274,6 +275,40 @@ def test_every_parameter_learns_beside_match_and_memory():
     assert all(parameter.grad is not None and parameter.grad.any() for parameter in net.parameters())
 
 
+def test_untrained_takes_a_recalled_copy_as_much_as_it_resembles_more():
+    net = make(recall=True)
+    half, quarter, lightness, references = frame(0)
+    copies = torch.full_like(references.copies, 0.25)
+    found = references._replace(copies=copies)
+    plain, _ = net.step(half, quarter, lightness, found)
+    torch.testing.assert_close(plain.attended, torch.full_like(plain.attended, 0.25))
+    for closer in (-1.0, 0.0, 1.0):
+        recalled = (-copies, references.similarity + closer)
+        result, _ = net.step(half, quarter, lightness, found._replace(recalled=recalled))
+        share = torch.sigmoid(torch.tensor(-0.5 + 12 * closer))
+        torch.testing.assert_close(result.attended, (0.25 - 0.5 * share).expand_as(result.attended))
+
+
+def test_every_parameter_learns_beside_a_recalled_copy():
+    net = make(trained=True, recall=True)
+    half, quarter, lightness, references = frame(0)
+    recalled = (references.copies.flip(1), references.similarity + 0.05)
+    inputs = (half, quarter, lightness, references._replace(recalled=recalled))
+    _, state = net.step(*inputs)
+    net.step(*inputs, state)[0].ab.square().sum().backward()
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in net.parameters())
+
+
+def test_a_recollection_ages_until_another_takes_its_place():
+    def of(value: float) -> Recollection:
+        return Recollection(torch.full((2, 3, 4, 5), value), torch.full((2, 2, 4, 5), value), torch.zeros(2))
+
+    later = of(1.0).older(of(2.0), torch.tensor([True, False]))
+    assert later.age.tolist() == [0, 1]
+    assert later.ab[:, 0, 0, 0].tolist() == [2, 1]
+    assert later.descriptors[:, 0, 0, 0].tolist() == [2, 1]
+
+
 def test_without_state_nothing_is_remembered():
     net = make(memory=3, use_state=False)
     assert net.step(*frame(0))[1].memory is None
@@ -283,9 +318,11 @@ def test_without_state_nothing_is_remembered():
 def test_a_state_survives_being_named():
     net = make(trained=True, matching=True, memory=3, carry=lambda memory, _: memory, track=Still())
     _, state = net.step(*with_match(0))
+    state = state._replace(recollection=Recollection(state.descriptors, state.ab, torch.ones(2)))
     named = state.named_tensors()
-    assert {"lightness", "ab", "descriptors", "memory", "keyframe.flow", "keyframe.trust"} <= set(named)
+    assert {"lightness", "ab", "descriptors", "memory", "keyframe.flow", "recollection.age"} <= set(named)
     again = RecurrentState.from_named_tensors(named)
+    assert torch.equal(again.recollection.ab, state.ab)
     assert torch.equal(again.keyframe.ab, state.keyframe.ab)
     assert torch.equal(net.step(*with_match(1), again)[0].ab, net.step(*with_match(1), state)[0].ab)
     with pytest.raises(TypeError):

@@ -11,19 +11,13 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-# Sampling far outside any frame is one and the same border pixel; the bound keeps grid_sample's integers in range.
-_MAX_PIXELS = 1e5
+# Sampling far outside any frame is one and the same border pixel; the bound, in halves of the map, keeps grid_sample's
+# integers in range.
+_MAX_HALVES = 1e3
 # A guess is sharpened at a quarter and at half size, with so many steps on each, and compared at half size over so many
 # pixels; it must explain this much more. Chosen on training clips; see `estimate_flow`.
 GUESS_LEVELS = (2, 1)
 GUESS_ITERATIONS, GUESS_WINDOW, GUESS_MARGIN = 2, 3, 0.85
-
-
-def _pixel_grid(h: int, w: int, like: Tensor) -> Float[Tensor, "1 2 h w"]:
-    """Pixel coordinates (x, y) of an `h x w` grid."""
-    y = torch.arange(h, dtype=like.dtype, device=like.device)
-    x = torch.arange(w, dtype=like.dtype, device=like.device)
-    return torch.stack(torch.meshgrid(x, y, indexing="xy"))[None]
 
 
 def warp(
@@ -54,9 +48,16 @@ def warp(
     h, w = moving.shape[-2:]
     # Coordinates need more digits than half precision has: 0.5 px at column 1000 is not representable in bf16.
     flow = flow.to(torch.promote_types(flow.dtype, torch.float32))
-    position = (_pixel_grid(flow.shape[-2], flow.shape[-1], flow) + flow).clamp(-_MAX_PIXELS, _MAX_PIXELS)
-    size = torch.tensor([w, h], dtype=flow.dtype, device=flow.device).view(1, 2, 1, 1)
-    grid = ((2 * position + 1) / size - 1).permute(0, 2, 3, 1)
+    # In units of grid_sample, a half of the map being 1; few passes, for this is most of what a flow costs.
+    y, x = (
+        torch.arange(1, 2 * n, 2, dtype=flow.dtype, device=flow.device) / side - 1
+        for n, side in zip(flow.shape[-2:], (h, w), strict=True)
+    )
+    places = (
+        torch.add(start, part, alpha=2 / side).clamp(-_MAX_HALVES, _MAX_HALVES)
+        for start, part, side in ((x, flow[:, 0], w), (y[:, None], flow[:, 1], h))
+    )
+    grid = torch.stack(tuple(places), dim=-1)
     sampled = F.grid_sample(
         moving.to(grid.dtype), grid, mode=mode, padding_mode="border", align_corners=False
     )
@@ -201,13 +202,17 @@ def refine_flow(
     residual = target - warped
     cost = box_mean(residual.square(), window)
     for _ in range(iterations):
-        g = (gradient + _gradient(warped)) / 2
+        g = torch.lerp(gradient, _gradient(warped), 0.5)
         gx, gy = g[:, :1], g[:, 1:]
-        weighted = g / (1 + (residual / tolerance).square())
+        weighted = g / torch.addcmul(residual.new_ones(()), residual, residual, value=tolerance**-2)
         products = torch.cat([weighted * gx, weighted[:, 1:] * gy, weighted * residual], dim=1)
         xx, xy, yy, xr, yr = box_mean(products, window).split(1, dim=1)
         xx, yy = xx + damping, yy + damping
-        step = torch.cat([yy * xr - xy * yr, xx * yr - xy * xr], dim=1) / (xx * yy - xy * xy)
+        to_x, to_y, determinant = (
+            torch.addcmul(one * other, xy, third, value=-1)
+            for one, other, third in ((yy, xr, yr), (xx, yr, xr), (xx, yy, xy))
+        )
+        step = torch.cat([to_x, to_y], dim=1) / determinant
         proposed = flow + step.clamp(-1.0, 1.0)
         proposed_warped = warp(moving, proposed)
         proposed_residual = target - proposed_warped

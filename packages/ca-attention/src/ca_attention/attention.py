@@ -237,6 +237,43 @@ class SourceReferenceAttention(nn.Module):
         vectors = units * share[:, None, None]
         return rearrange(vectors, "b k (h w) d -> b (k d) h w", h=query.shape[-2])
 
+    @torch.no_grad()
+    def recall(
+        self,
+        target: Float[Tensor, "b k*d h w"],
+        moving: Float[Tensor, "b k*d h2 w2"],
+        carried: Float[Tensor, "b v h2 w2"],
+    ) -> tuple[Float[Tensor, "b k v h w"], Float[Tensor, "b k h w"]]:
+        """Copy from a grey frame that was colored before, found by `descriptors` alone; nothing is learnt by it.
+
+        Both frames are looked at with the same eyes (the queries'), and no features are mixed, only what is carried.
+
+        Args:
+            target: `descriptors` of a frame.
+            moving: `descriptors` of the frame that is copied from.
+            carried: what is copied, in the places of `moving`.
+
+        Returns:
+            The copies and the similarity in [-1, 1] of each head.
+        """
+        tokens = "b (k d) h w -> b k (h w) d"
+        query, key = (rearrange(x, tokens, k=self.heads) for x in (target, moving))
+        copied = repeat(carried.to(key.dtype), "b v h w -> b k (h w) v", k=self.heads)
+        value = torch.cat([key, copied], dim=-1)
+        d, width = self.head_channels, padded_width(value.shape[-1])
+        # The descriptors of a head have the length of the root of its share in all temperatures.
+        total = self.temperature.sum().to(query.dtype)
+        attended = F.scaled_dot_product_attention(
+            F.pad(query * total, (0, width - d)),
+            F.pad(key, (0, width - d)),
+            F.pad(value, (0, width - value.shape[-1])),
+            scale=1.0,
+        )
+        similarity = (attended[..., :d] * query).sum(dim=-1) * (total / self.temperature)[:, None]
+        h, w = target.shape[-2:]
+        copies = rearrange(attended[..., d : value.shape[-1]], "b k (h w) v -> b k v h w", h=h)
+        return copies, rearrange(similarity, "b k (h w) -> b k h w", w=w)
+
     @property
     def temperature(self) -> Float[Tensor, " k"]:
         """The factor on the cosine similarity of each head, at most 100."""

@@ -34,6 +34,10 @@ class AugmentConfig:
         reverse: probability of running the clip backwards.
         skip: probability of seeing only every second frame, where the clip is long enough: twice the motion.
         crop_scale: range of the crop's side, in units of `crop_size`; the crop is resized to `crop_size`.
+        apart: probability that the references are cropped elsewhere than the clip, so that they show it larger, smaller
+            and not all of it, as a film shows its first frame later on.
+        apart_scale: range of the side of such a crop, as `crop_scale`.
+        turn: probability that the colors are turned and scaled at all; the others teach what is usual.
         turn_degrees: the ab plane of clip and references is turned by up to this angle either way, in
             [0, 180].
         color_scale: range of the factor on ab of clip and references.
@@ -53,6 +57,9 @@ class AugmentConfig:
     reverse: float = 0.5
     skip: float = 0.0
     crop_scale: tuple[float, float] = (1.0, 1.0)
+    apart: float = 0.0
+    apart_scale: tuple[float, float] = (0.6, 1.2)
+    turn: float = 1.0
     turn_degrees: float = 20.0
     color_scale: tuple[float, float] = (0.8, 1.2)
     noise: float = 0.02
@@ -60,14 +67,19 @@ class AugmentConfig:
     weaken_scale: tuple[float, float] = (0.4, 1.0)
 
     def __post_init__(self) -> None:
-        for name in ("flip", "reverse", "skip", "weaken"):
+        for name in ("flip", "reverse", "skip", "apart", "turn", "weaken"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} must be a probability in [0, 1], got {getattr(self, name)}")
         if not 0.0 <= self.turn_degrees <= 180.0:
             raise ValueError(f"turn_degrees must lie in [0, 180], got {self.turn_degrees}")
         if not 0.0 <= self.noise < math.inf:
             raise ValueError(f"noise must be a finite standard deviation >= 0, got {self.noise}")
-        for name, least in (("crop_scale", 1e-3), ("color_scale", 0.0), ("weaken_scale", 0.0)):
+        for name, least in (
+            ("crop_scale", 1e-3),
+            ("apart_scale", 1e-3),
+            ("color_scale", 0.0),
+            ("weaken_scale", 0.0),
+        ):
             value = getattr(self, name)
             if len(value) != 2 or not least <= value[0] <= value[1] < math.inf:
                 raise ValueError(f"{name} must be (low, high) with {least} <= low <= high, got {value}")
@@ -202,6 +214,12 @@ def choose_window(
     top = int(torch.randint(size[0] - height + 1, (1,), generator=generator))
     left = int(torch.randint(size[1] - width + 1, (1,), generator=generator))
     return top, left, height, width
+
+
+def cut_out(pixels: Tensor, window: Window) -> Tensor:
+    """The part of a picture `... h w` that lies in a window."""
+    top, left, height, width = window
+    return pixels[..., top : top + height, left : left + width]
 
 
 def draw_uniform(bounds: tuple[float, float], generator: torch.Generator) -> float:

@@ -15,6 +15,7 @@ from ca_data.augment import (
     AugmentConfig,
     add_lightness_noise,
     choose_window,
+    cut_out,
     draw_uniform,
     turn_color,
     weaken_color,
@@ -147,7 +148,7 @@ class ClipDataset(Dataset[Sample]):
         augment = self.augment or _NOTHING
         frames, chosen = self._choose_frames(len(self.clips[index]), augment, generator)
         pixels = self._store.read(index, frames + chosen)
-        pixels = self._crop(pixels, augment, generator)
+        pixels = self._crop(pixels, len(frames), augment, generator)
         lab = normalize_lab(rgb_to_lab(pixels))
         lightness, ab, references = _vary(lab, len(frames), augment, generator)
         known = _happens(self.references.known, generator)
@@ -183,11 +184,18 @@ class ClipDataset(Dataset[Sample]):
             return [available - 1 - i for i in frames], [available - 1 - i for i in chosen]
         return frames, chosen
 
-    def _crop(self, pixels: Tensor, augment: AugmentConfig, generator: torch.Generator) -> Tensor:
+    def _crop(
+        self, pixels: Tensor, frames: int, augment: AugmentConfig, generator: torch.Generator
+    ) -> Tensor:
+        """Crop and mirror so many frames, and the references that lie after them."""
         if self.crop_size is not None:
             size = (pixels.shape[-2], pixels.shape[-1])
-            top, left, height, width = choose_window(size, self.crop_size, augment.crop_scale, generator)
-            pixels = resize(pixels[..., top : top + height, left : left + width], self.crop_size)
+            window = choose_window(size, self.crop_size, augment.crop_scale, generator)
+            parts = [(pixels, window)]
+            if augment.apart > 0.0 and _happens(augment.apart, generator):
+                other = choose_window(size, self.crop_size, augment.apart_scale, generator)
+                parts = [(pixels[:frames], window), (pixels[frames:], other)]
+            pixels = torch.cat([resize(cut_out(part, place), self.crop_size) for part, place in parts])
         return pixels.flip(-1) if _happens(augment.flip, generator) else pixels
 
 
@@ -266,7 +274,8 @@ def _vary(
     """Vary colour and noise of clip and references, which lie one after the other in `lab`."""
     degrees = draw_uniform((-augment.turn_degrees, augment.turn_degrees), generator)
     scale = draw_uniform(augment.color_scale, generator)
-    if degrees != 0.0 or scale != 1.0:
+    turned = augment.turn == 1.0 or _happens(augment.turn, generator)
+    if turned and (degrees != 0.0 or scale != 1.0):
         lab = torch.cat((lab[:, :1], turn_color(lab[:, 1:], degrees, scale)), dim=1)
     lightness, ab, references = lab[:frames, :1], lab[:frames, 1:], lab[frames:]
     if augment.noise > 0.0:

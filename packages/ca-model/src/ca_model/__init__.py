@@ -15,6 +15,7 @@ from ca_model.config import PRESETS, ColorAlignConfig, preset
 from ca_model.cost import Cost, count_cost, count_parameters
 from ca_model.errors import ModelError
 from ca_model.network import ColorAlignNet, ColorOutput, EncodedReferences, Given
+from ca_model.semantic import SemanticEncoder
 
 __all__ = [
     "PRESETS",
@@ -27,6 +28,7 @@ __all__ = [
     "Keyframe",
     "ModelError",
     "RecurrentState",
+    "SemanticEncoder",
     "count_cost",
     "count_parameters",
     "create_model",

@@ -20,7 +20,7 @@ WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 
 
 def create_model(model: str | ColorAlignConfig, **overrides: Any) -> ColorAlignNet:
-    """A network with random weights.
+    """A network with random weights, but for a `SemanticEncoder`, whose weights are those that ship.
 
     Args:
         model: name of a preset, or a configuration.
@@ -30,8 +30,17 @@ def create_model(model: str | ColorAlignConfig, **overrides: Any) -> ColorAlignN
         ModelError: if there is no such preset or field.
     """
     if isinstance(model, ColorAlignConfig):
-        return ColorAlignNet(ColorAlignConfig.from_dict({**asdict(model), **overrides}))
-    return ColorAlignNet(preset(model, **overrides))
+        config = ColorAlignConfig.from_dict({**asdict(model), **overrides})
+    else:
+        config = preset(model, **overrides)
+    network = ColorAlignNet(config)
+    if network.semantic is not None:
+        part = "semantic."
+        with safe_open(find_weights("base"), framework="pt") as file:
+            names = [name for name in file.keys() if name.startswith(part)]  # noqa: SIM118 - not a mapping
+            pretrained = {name.removeprefix(part): file.get_tensor(name) for name in names}
+        network.semantic.load_state_dict(pretrained)
+    return network
 
 
 def shipped_weights() -> list[str]:

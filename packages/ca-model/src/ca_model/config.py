@@ -28,7 +28,10 @@ class ColorAlignConfig:
             the first) straight to the current one as well.
         matching: in a copying network with attention, whose features it compares: match places with the references one
             by one as well, take ab from them at full resolution, and let the same features help the flow.
+        semantic: in a copying network: also compare places by the features of an image classifier (`SemanticEncoder`).
         memory: in a copying network: channels of what is remembered from frame to frame beside the colors; 0: nothing.
+        recall: in a copying network with attention: also attend to an own frame that is up to so many frames old; 0: to
+            none.
         neighbors: frames on either side that FlexAlign aligns (k of Eq. 2); a copying network has none.
         alignment: `"deform"` or `"flow"`.
         temporal_prior: False: FlexAlign hands nothing up its levels (ablation 1); in a copying network, no
@@ -48,7 +51,9 @@ class ColorAlignConfig:
     copying: bool = False
     keyframe: bool = False
     matching: bool = False
+    semantic: bool = False
     memory: int = 0
+    recall: int = 0
     neighbors: int = 2
     alignment: str = "deform"
     temporal_prior: bool = True
@@ -79,7 +84,7 @@ class ColorAlignConfig:
         ):
             if getattr(self, name) not in choices:
                 raise ModelError(f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}")
-        for name in ("copying", "keyframe", "matching", "temporal_prior", "modulated"):
+        for name in ("copying", "keyframe", "matching", "semantic", "temporal_prior", "modulated"):
             if not isinstance(getattr(self, name), bool):
                 raise ModelError(f"{name}: expected true or false, got {getattr(self, name)!r}")
         self._check_together()
@@ -91,8 +96,10 @@ class ColorAlignConfig:
             raise ModelError(
                 f"neighbors: a copying network looks at no later frame, got {self.neighbors}; set 0"
             )
-        if not isinstance(self.memory, int) or isinstance(self.memory, bool) or self.memory < 0:
-            raise ModelError(f"memory: expected 0 or more channels, got {self.memory!r}")
+        for name, unit in (("memory", "channels"), ("recall", "frames")):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+                raise ModelError(f"{name}: expected 0 or more {unit}, got {value!r}")
         if not self.feature_noise >= 0:
             raise ModelError(f"feature_noise: expected 0 or more, got {self.feature_noise!r}")
         grouped = self.width if self.copying else self.widths[3]
@@ -110,6 +117,11 @@ class ColorAlignConfig:
     def matches(self) -> bool:
         """Whether the network has features to match by, and is to."""
         return self.copying and self.matching and self.color_transfer == "attention"
+
+    @property
+    def recalls(self) -> bool:
+        """Whether the network has an attention to look at earlier frames with, and is to."""
+        return self.copying and self.recall > 0 and self.color_transfer == "attention" and self.temporal_prior
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "ColorAlignConfig":
@@ -136,6 +148,7 @@ PRESETS: dict[str, ColorAlignConfig] = {
         keyframe=True,
         matching=True,
         memory=8,
+        recall=4,
         neighbors=0,
         alignment="flow",
         width=24,
@@ -160,11 +173,13 @@ PRESETS: dict[str, ColorAlignConfig] = {
     "base": ColorAlignConfig(
         widths=(24, 56, 112, 192),
         heads=4,
-        head_channels=32,
+        head_channels=48,
         copying=True,
         keyframe=True,
         matching=True,
+        semantic=True,
         memory=32,
+        recall=4,
         neighbors=0,
         alignment="flow",
         width=64,

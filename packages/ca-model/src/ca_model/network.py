@@ -32,6 +32,7 @@ from ca_swin import (
     ColorDecoder,
     CopyReconstruction,
     Keyframe,
+    Recollection,
     RecurrentReconstruction,
     RecurrentState,
     References,
@@ -48,6 +49,7 @@ from torch import Tensor, nn
 from ca_model.config import ColorAlignConfig
 from ca_model.encoder import PyramidEncoder
 from ca_model.errors import ModelError
+from ca_model.semantic import SemanticEncoder
 
 STRIDE = 16
 
@@ -133,10 +135,15 @@ class ColorAlignNet(
             self.context = nn.Conv2d(config.widths[3], matched, 1)
             # Centred channels: after a rectifier all cosines would start near 1.
             self.center = nn.LayerNorm(matched)
+        self.semantic = SemanticEncoder() if config.copying and config.semantic else None
+        compared = matched
+        if self.semantic is not None:
+            compared += self.semantic.channels
+            self.meaning = nn.Conv2d(self.semantic.channels, matched, 1)
         if config.color_transfer == "attention":
             self.transfer: SourceReferenceAttention | AdaptiveInstanceNorm = SourceReferenceAttention(
                 matched,
-                query_channels=matched if config.copying else None,
+                query_channels=compared if config.copying else None,
                 heads=config.heads,
                 head_channels=config.head_channels,
             )
@@ -172,7 +179,7 @@ class ColorAlignNet(
         carried = [F.avg_pool2d(still[:, 1:], 8) for still in padded]
         if self.config.color_transfer == "adain":
             return EncodedReferences(self.transfer.encode(colors, carried=carried), None)
-        keys = [self._matched(self.encoder(still[:, :1])) for still in padded]
+        keys = [self._matched(still[:, :1], self.encoder(still[:, :1]))[1] for still in padded]
         atlas = None
         if self.config.matches:
             with torch.no_grad():
@@ -278,25 +285,30 @@ class ColorAlignNet(
             if len(window) == 2 * k + 1:
                 yield finish()
 
-    def _matched(self, maps: list[Tensor]) -> Tensor:
+    def _matched(self, lightness: Tensor, maps: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Features of a grey picture at H/8 in a copying network, and what is compared of them."""
         context = F.interpolate(self.context(maps[3]), scale_factor=2, mode="bilinear", align_corners=False)
-        return rearrange(
-            self.center(rearrange(maps[2] + context, "b c h w -> b h w c")), "b h w c -> b c h w"
-        )
+        x, meaning = maps[2] + context, []
+        if self.semantic is not None:
+            meaning = [self.semantic(lightness)]
+            x = x + self.meaning(meaning[0])
+        x = rearrange(self.center(rearrange(x, "b c h w -> b h w c")), "b h w c -> b c h w")
+        return x, torch.cat([x, *meaning], dim=1)
 
     def _encode(self, lightness: Tensor, references: EncodedReferences) -> _Frame:
         lightness = _pad(lightness)
         maps = self.encoder(lightness)
         descriptors, matched = None, None
-        source = self._matched(maps) if self.config.copying else maps[3]
+        source, compared = self._matched(lightness, maps) if self.config.copying else (maps[3], maps[3])
         if self.config.copying and self.config.color_transfer == "attention":
-            attended = self.transfer(source, references.tokens, query=source)
+            attended = self.transfer(source, references.tokens, query=compared)
         else:
             attended = self.transfer(source, references.tokens)
+        if self.config.matches or self.config.recalls:
+            with torch.no_grad():
+                descriptors = self.transfer.descriptors(compared.detach())  # type: ignore[operator]
         if references.atlas is not None:
             assert self.matching is not None
-            with torch.no_grad():
-                descriptors = self.transfer.descriptors(source.detach())  # type: ignore[operator]
             atlas = references.atlas.repeat(len(lightness) // len(references.atlas.lightness))
             matched = self.matching(lightness, descriptors, atlas)
         noise = self.config.feature_noise
@@ -316,11 +328,18 @@ class ColorAlignNet(
         size: tuple[int, int],
     ) -> ColorOutput:
         auxiliary: dict[str, Tensor] = {}
+        recollection = None if state is None else state.recollection
         if isinstance(self.reconstruction, CopyReconstruction):
             found, (half, quarter) = frame.attended, frame.maps[:2]
             assert found.carried is not None  # a copying network always has something carried
+            recalled = None
+            if recollection is not None:
+                assert frame.descriptors is not None
+                recalled = self.transfer.recall(  # type: ignore[operator]
+                    frame.descriptors, recollection.descriptors, recollection.ab
+                )
             references = References(
-                found.features, found.carried, found.similarity, frame.matched, frame.descriptors
+                found.features, found.carried, found.similarity, frame.matched, frame.descriptors, recalled
             )
             result, state = self.reconstruction.step(half, quarter, frame.lightness, references, state)
             ab, auxiliary = result.ab, {"copy_attended": _crop(result.attended, size)[:, None]}
@@ -332,6 +351,10 @@ class ColorAlignNet(
             ab = torch.where(known[1][:, None, None, None], _pad(known[0]).to(ab.dtype), ab)
             if keyframe is not None:
                 keyframe = Keyframe.at(frame.lightness, ab).where(known[1], keyframe)
+        if self.config.recalls:
+            assert frame.descriptors is not None
+            mask = None if known is None else known[1]
+            recollection = _recollect(recollection, frame.descriptors, ab, mask, self.config.recall)
         confidence = F.interpolate(
             frame.attended.confidence,
             size=tuple(frame.lightness.shape[-2:]),
@@ -342,8 +365,19 @@ class ColorAlignNet(
             _crop(ab, size)[:, None],
             _crop(confidence, size)[:, None],
             auxiliary,
-            state._replace(lightness=frame.lightness, ab=ab, keyframe=keyframe),
+            state._replace(lightness=frame.lightness, ab=ab, keyframe=keyframe, recollection=recollection),
         )
+
+
+def _recollect(
+    earlier: Recollection | None, descriptors: Tensor, ab: Tensor, known: Tensor | None, longest: int
+) -> Recollection:
+    """What the next frame may look at: this frame if its colors are known or the earlier one is too old."""
+    now = Recollection(descriptors, F.avg_pool2d(ab.detach(), 8), torch.zeros(len(ab), device=ab.device))
+    if earlier is None:
+        return now
+    chosen = earlier.age + 1 >= longest
+    return earlier.older(now, chosen if known is None else chosen | known)
 
 
 def _flex_align(config: ColorAlignConfig) -> FlexAlign:
@@ -386,6 +420,7 @@ def _copying(config: ColorAlignConfig) -> CopyReconstruction:
         matching=config.matches,
         carry=carry_features,
         memory=config.memory,
+        recall=config.recalls,
         half=config.widths[0],
         quarter=config.widths[1],
         attended=config.widths[2],

@@ -4,7 +4,7 @@ from ca_swin.copying import CopyReconstruction, CopyResult, References, convex_u
 from ca_swin.decoder import ColorDecoder
 from ca_swin.encoder import StateEncoder
 from ca_swin.fusion import SoftMaskFusion
-from ca_swin.recurrent import Keyframe, RecurrentReconstruction, RecurrentState
+from ca_swin.recurrent import Keyframe, Recollection, RecurrentReconstruction, RecurrentState
 from ca_swin.swin import SwinReconstruction
 from ca_swin.unet import UNetReconstruction
 
@@ -13,6 +13,7 @@ __all__ = [
     "CopyReconstruction",
     "CopyResult",
     "Keyframe",
+    "Recollection",
     "RecurrentReconstruction",
     "RecurrentState",
     "References",

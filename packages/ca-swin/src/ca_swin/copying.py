@@ -33,6 +33,9 @@ KEYFRAME_LOGIT, KEYFRAME_TRUST = -2.0, 3.0
 # Logit of a match's share before anything is learnt, without agreement and what full agreement adds. Its error is that
 # of the pixels around, of which it is the root mean square.
 MATCH_LOGIT, MATCH_AGREEMENT, MATCH_WINDOW = -3.5, 4.0, 7
+# Logit of a recalled copy's share in its head's before anything is learnt, and what similarity adds: as if both had
+# been looked for together, at a usual temperature.
+RECALL_LOGIT, RECALL_SLOPE = -0.5, 12.0
 
 
 class Carried(Protocol):
@@ -93,6 +96,7 @@ class References(NamedTuple):
         features: color features. copies: ab of each head. similarity: how well each head matched.
         matched: colors found place by place; needed if and only if the network takes them.
         descriptors: features of the frame itself, by which the next one may find it.
+        recalled: ab and similarity of each head's copy from an earlier frame; None at the start.
     """
 
     features: Float[Tensor, "b c h8 w8"]
@@ -100,6 +104,7 @@ class References(NamedTuple):
     similarity: Float[Tensor, "b k h8 w8"]
     matched: Matched | None = None
     descriptors: Float[Tensor, "b d h8 w8"] | None = None
+    recalled: tuple[Float[Tensor, "b k 2 h8 w8"], Float[Tensor, "b k h8 w8"]] | None = None
 
 
 class CopyResult(NamedTuple):
@@ -162,6 +167,7 @@ class CopyReconstruction(nn.Module):
         carry: `(map "b c h4 w4", flow "b 2 h w") -> "b c h4 w4"`: brings what is remembered along the motion; needed
             where `memory` is not 0.
         memory: channels of what is remembered at H/4; 0: nothing is.
+        recall: whether copies from an earlier frame are mixed into those of the references.
         half, quarter: channels of the encoder's features at H/2 and H/4.
         attended: channels of the attention's features at H/8.
         heads: heads of the attention.
@@ -180,6 +186,7 @@ class CopyReconstruction(nn.Module):
         matching: bool = False,
         carry: Callable[[Tensor, Tensor], Tensor] | None = None,
         memory: int = 0,
+        recall: bool = False,
         half: int,
         quarter: int,
         attended: int,
@@ -190,26 +197,28 @@ class CopyReconstruction(nn.Module):
     ) -> None:
         super().__init__()
         self.propagate, self.body, self.align, self.use_state = propagate, body, align, use_state
-        memory = memory if use_state else 0
+        memory, recall = memory if use_state else 0, recall and use_state
         self.track, self.matching, self.carry, self.memory = track, matching, carry, memory
         fine = width // 2
         evidence = EVIDENCE_CHANNELS + KEYFRAME_CHANNELS * (track is not None) + MATCH_CHANNELS * matching
         self.evidence_half = _conv(4 * evidence, fine)
         self.evidence_quarter = _conv(fine, width, stride=2)
-        self.attended = nn.Conv2d(attended + 3 * heads, width, 1)
+        self.attended = nn.Conv2d(attended + 3 * heads * (1 + recall), width, 1)
         self.enter = _conv(quarter + 2 * width + memory, width)
         self.remember = nn.Conv2d(width, memory, 1) if memory else None
         self.down = _conv(width, body_width, stride=2)
         self.up = nn.Conv2d(body_width, width, 1)
         self.refine_quarter = nn.Sequential(_Residual(width), _Residual(width))
         self.choose_head = nn.Conv2d(width, heads, 1)
+        self.choose_recalled = nn.Conv2d(width, heads, 1) if recall else None
         self.enlarge = nn.Conv2d(width, 9 * 16, 1)
         self.narrow = nn.Conv2d(width, fine, 1)
         self.refine_half = nn.Sequential(_conv(2 * fine + half, fine), _conv(fine, fine))
         self.output = nn.Conv2d(fine, (3 + (track is not None) + matching) * 4, 3, padding=1)
-        for layer in (self.choose_head, self.enlarge, self.output):
+        shares = () if self.choose_recalled is None else (self.choose_recalled,)
+        for layer in (self.choose_head, self.enlarge, self.output, *shares):
             nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+            nn.init.zeros_(layer.bias)
 
     def step(
         self,
@@ -240,10 +249,7 @@ class CopyReconstruction(nn.Module):
             evidence += [found.ab, found.error, found.similarity, found.agreement]
             evidence += [motion.similarity, motion.agreement]
         fine, coarse = self._features(torch.cat(evidence, dim=1), motion.memory, half, quarter, references)
-        copies = _resize(rearrange(references.copies, "b k c h w -> b (k c) h w"), coarse.shape[2:])
-        weights = self.choose_head(coarse).softmax(dim=1)
-        copy = torch.einsum("bkhw,bkchw->bchw", weights, rearrange(copies, "b (k c) h w -> b k c h w", c=2))
-        attended = convex_upsample(copy, self.enlarge(coarse), 4)
+        attended = convex_upsample(self._copy(coarse, references), self.enlarge(coarse), 4)
         decided = F.pixel_shuffle(self.output(fine), 2)
         logit, correction, *shares = decided.split([1, 2] + [1] * (decided.shape[1] - 3), dim=1)
         carried, error, known = motion.previous, motion.error, motion.known
@@ -269,6 +275,17 @@ class CopyReconstruction(nn.Module):
         return CopyResult(ab, attended, mask), RecurrentState(
             lightness, ab, keyframe, references.descriptors, memory
         )
+
+    def _copy(self, coarse: Float[Tensor, "b c h4 w4"], references: References) -> Float[Tensor, "b 2 h4 w4"]:
+        """Choose between the heads' copies, and within a head between the references and the earlier frame."""
+        copies = _enlarge_copies(references.copies, coarse.shape[2:])
+        if self.choose_recalled is not None and references.recalled is not None:
+            recalled, similarity = references.recalled
+            closer = _resize(similarity - references.similarity, coarse.shape[2:])
+            share = (self.choose_recalled(coarse) + RECALL_LOGIT + RECALL_SLOPE * closer).sigmoid()
+            copies = torch.lerp(copies, _enlarge_copies(recalled, coarse.shape[2:]), share[:, :, None])
+        weights = self.choose_head(coarse).softmax(dim=1)
+        return torch.einsum("bkhw,bkchw->bchw", weights, copies)
 
     def _follow(
         self, lightness: Float[Tensor, "b 1 h w"], descriptors: Tensor | None, state: RecurrentState | None
@@ -301,8 +318,11 @@ class CopyReconstruction(nn.Module):
         evidence_quarter = self.evidence_quarter(evidence_half)
         if self.align is not None:
             evidence_quarter = self.align(evidence_quarter, quarter)
-        copies = rearrange(references.copies, "b k c h w -> b (k c) h w")
-        attended = self.attended(torch.cat([references.features, copies, references.similarity], dim=1))
+        seen = [references.features, references.copies.flatten(1, 2), references.similarity]
+        if self.choose_recalled is not None:
+            recalled = references.recalled or (references.copies, torch.zeros_like(references.similarity))
+            seen += [recalled[0].flatten(1, 2), recalled[1]]
+        attended = self.attended(torch.cat(seen, dim=1))
         entering = [quarter, evidence_quarter, _resize(attended, quarter.shape[2:])]
         x = self.enter(torch.cat(entering if memory is None else [*entering, memory], dim=1))
         x = self.refine_quarter(x + _resize(self.up(self.body(self.down(x))), x.shape[2:]))
@@ -314,6 +334,10 @@ def _around(error: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
     """Root mean square over the pixels around."""
     radius = MATCH_WINDOW // 2
     return F.avg_pool2d(error.square(), MATCH_WINDOW, 1, radius, count_include_pad=False).add(1e-8).sqrt()
+
+
+def _enlarge_copies(copies: Float[Tensor, "b k 2 h w"], size: torch.Size) -> Float[Tensor, "b k 2 h2 w2"]:
+    return _resize(copies.flatten(1, 2), size).unflatten(1, (-1, 2))
 
 
 def _resize(x: Tensor, size: torch.Size | tuple[int, ...]) -> Tensor:

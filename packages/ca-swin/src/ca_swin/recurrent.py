@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-_KEYFRAME = "keyframe."
+# What a state holds beside tensors, by the beginning of their names in a file.
+_KEYFRAME, _RECOLLECTION = "keyframe.", "recollection."
 
 
 class Keyframe(NamedTuple):
@@ -37,6 +38,30 @@ class Keyframe(NamedTuple):
         return Keyframe(*(torch.where(mask, mine, its) for mine, its in zip(self, other, strict=True)))
 
 
+class Recollection(NamedTuple):
+    """A frame of a while ago, coarse: where it is looked for and what color it had.
+
+    Attributes:
+        descriptors: its features of unit length.
+        ab: ab/110.
+        age: frames since.
+    """
+
+    descriptors: Float[Tensor, "b d h8 w8"]
+    ab: Float[Tensor, "b 2 h8 w8"]
+    age: Float[Tensor, " b"]
+
+    def older(self, other: "Recollection", chosen: Bool[Tensor, " b"]) -> "Recollection":
+        """This recollection a frame later, or the other one in the chosen samples of a batch."""
+        later = self._replace(age=self.age + 1)
+        mask = chosen[:, None, None, None]
+        return Recollection(
+            torch.where(mask, other.descriptors, later.descriptors),
+            torch.where(mask, other.ab, later.ab),
+            torch.where(chosen, other.age, later.age),
+        )
+
+
 class RecurrentState(NamedTuple):
     """The last frame as it came out: all a step needs to know about the past (N8).
 
@@ -46,6 +71,7 @@ class RecurrentState(NamedTuple):
         keyframe: what color is also taken from, in a network that tracks one.
         descriptors: the last frame's features of unit length, in a network that matches frames by them.
         memory: what a network that remembers made of the frames so far.
+        recollection: a frame of a while ago, in a network that attends to it.
 
     Example:
         >>> ab = torch.rand(1, 2, 4, 6, requires_grad=True)
@@ -58,6 +84,7 @@ class RecurrentState(NamedTuple):
     keyframe: Keyframe | None = None
     descriptors: Float[Tensor, "b d h8 w8"] | None = None
     memory: Float[Tensor, "b c h4 w4"] | None = None
+    recollection: Recollection | None = None
 
     def detach(self) -> "RecurrentState":
         """The same state, cut off from the frames before it: truncated backpropagation through time."""
@@ -70,8 +97,10 @@ class RecurrentState(NamedTuple):
     def named_tensors(self) -> dict[str, Tensor]:
         """All tensors of the state by name, as they may be kept in a file."""
         parts = {name: value for name, value in self._asdict().items() if isinstance(value, Tensor)}
-        key = {} if self.keyframe is None else self.keyframe._asdict()
-        return parts | {_KEYFRAME + name: value for name, value in key.items()}
+        for prefix, whole in ((_KEYFRAME, self.keyframe), (_RECOLLECTION, self.recollection)):
+            if whole is not None:
+                parts |= {prefix + name: value for name, value in whole._asdict().items()}
+        return parts
 
     @classmethod
     def from_named_tensors(cls, tensors: Mapping[str, Tensor]) -> "RecurrentState":
@@ -85,9 +114,18 @@ class RecurrentState(NamedTuple):
             >>> RecurrentState.from_named_tensors(state.named_tensors()) == state
             True
         """
-        parts = {name: value for name, value in tensors.items() if not name.startswith(_KEYFRAME)}
-        key = {name.removeprefix(_KEYFRAME): tensors[name] for name in tensors if name not in parts}
-        return cls(**parts, keyframe=Keyframe(**key) if key else None)
+
+        def take(prefix: str) -> dict[str, Tensor]:
+            named = {name: value for name, value in tensors.items() if name.startswith(prefix)}
+            return {name.removeprefix(prefix): value for name, value in named.items()}
+
+        key, recollection = take(_KEYFRAME), take(_RECOLLECTION)
+        parts = {name: value for name, value in tensors.items() if "." not in name}
+        return cls(
+            **parts,
+            keyframe=Keyframe(**key) if key else None,
+            recollection=Recollection(**recollection) if recollection else None,
+        )
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "RecurrentState":
         return self.from_named_tensors({name: change(value) for name, value in self.named_tensors().items()})
