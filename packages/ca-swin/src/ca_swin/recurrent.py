@@ -120,7 +120,8 @@ class RecurrentState(NamedTuple):
             return {name.removeprefix(prefix): value for name, value in named.items()}
 
         key, recollection = take(_KEYFRAME), take(_RECOLLECTION)
-        parts = {name: value for name, value in tensors.items() if "." not in name}
+        nested = (_KEYFRAME, _RECOLLECTION)
+        parts = {name: value for name, value in tensors.items() if not name.startswith(nested)}
         return cls(
             **parts,
             keyframe=Keyframe(**key) if key else None,
