@@ -184,6 +184,20 @@ def test_before_training_a_still_film_keeps_known_colors() -> None:
     assert error < 0.25 * (ab[:, 0] - ab[:, 0].mean(dim=(-2, -1), keepdim=True)).abs().mean()
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_mixed_precision_gives_nearly_the_same_and_a_gradient(name: str) -> None:
+    torch.manual_seed(0)
+    model, lightness, references = build(name), clip(4, size=(32, 48)), stills()
+    given = Given(torch.rand(1, 4, 2, 32, 48) - 0.5, torch.tensor([[True, False, False, False]]))
+    exact = model(lightness, references, given=given).ab
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = model(lightness, references, given=given)
+    assert (output.ab - exact).abs().mean() < 0.02
+    output.ab.float().square().mean().backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+    assert sum(p.grad is not None for p in model.parameters()) > 20
+
+
 @pytest.mark.parametrize("size", [(16, 16), (17, 31), (64, 48)])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_any_size_from_16_pixels(name: str, size: tuple[int, int]) -> None:

@@ -52,6 +52,26 @@ def test_a_run_leaves_everything_it_promises(tmp_path: Path, small: list[str]) -
         assert word in told.getvalue()
 
 
+def test_mixed_precision_trains_and_sees_the_lightness_as_it_is(
+    tmp_path: Path, quick: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rounded to bfloat16, neighbouring greys would be one, and motion below a pixel invisible."""
+    seen, products = set(), set()
+    forward = ca_model.ColorAlignNet.forward
+
+    def note(model, lightness, *others, **named):
+        output = forward(model, lightness, *others, **named)
+        seen.add(lightness.dtype)
+        products.add(model.context(torch.rand(1, model.context.in_channels, 1, 1)).dtype)
+        return output
+
+    monkeypatch.setattr(ca_model.ColorAlignNet, "forward", note)
+    recipe = load_recipe("demo", [*quick, "steps=2", "validate_every=0", "compute.precision='bf16-mixed'"])
+    assert train(recipe, out=tmp_path / "run").finished
+    assert seen == {torch.float32}
+    assert torch.bfloat16 in products
+
+
 def test_frames_per_second_count_the_frames_there_were(tmp_path: Path, quick: list[str]) -> None:
     """Where clips grow, a step is as fast as what it has seen, not as what the last will see."""
     options = [

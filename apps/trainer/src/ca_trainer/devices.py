@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import torch
 from lightning.fabric import Fabric
+from lightning.fabric.plugins import MixedPrecision
 from lightning.fabric.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 from lightning.fabric.strategies import DDPStrategy, FSDPStrategy, Strategy
 
@@ -13,6 +14,13 @@ from ca_trainer.errors import TrainerError
 from ca_trainer.recipe import ComputeChoice
 
 Item = TypeVar("Item")
+
+
+class _MixedPrecision(MixedPrecision):
+    """Autocast that leaves the inputs alone: 8 binary digits of lightness are too few to follow a motion by."""
+
+    def convert_input(self, data: Any) -> Any:
+        return data
 
 
 def make_fabric(compute: ComputeChoice, *, unused_parameters: bool = False) -> Fabric:
@@ -41,13 +49,17 @@ def make_fabric(compute: ComputeChoice, *, unused_parameters: bool = False) -> F
         raise TrainerError(
             f'compute.strategy: "fsdp" needs CUDA devices, got "{device}"; use "auto" or "ddp"'
         )
+    plugins: list[Any] = [TorchElasticEnvironment() if elastic else LightningEnvironment()]
+    mixed = compute.precision in ("16-mixed", "bf16-mixed") and compute.strategy != "fsdp"
+    if mixed:
+        plugins.append(_MixedPrecision(compute.precision, device))
     fabric = Fabric(
         accelerator=device,
         devices=local,
         num_nodes=world // local,
         strategy=_make_strategy(compute.strategy, world, unused_parameters),
-        precision=compute.precision,
-        plugins=TorchElasticEnvironment() if elastic else LightningEnvironment(),
+        precision=None if mixed else compute.precision,
+        plugins=plugins,
     )
     fabric.launch()
     return fabric

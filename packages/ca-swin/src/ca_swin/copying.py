@@ -139,6 +139,11 @@ def convex_upsample(
     return rearrange(mixed, "b c f g h w -> b c (h f) (w g)")
 
 
+def _mix(x: Tensor, y: Tensor, share: Tensor) -> Tensor:
+    """`torch.lerp` for tensors of several precisions, as they come under autocast."""
+    return x + share * (y - x)
+
+
 def _conv(inputs: int, outputs: int, *, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1), nn.LeakyReLU(0.1, inplace=True))
 
@@ -256,17 +261,17 @@ class CopyReconstruction(nn.Module):
         if self.track is not None:
             prior = KEYFRAME_LOGIT + KEYFRAME_TRUST * motion.trust + PRIOR_SLOPE * (error - motion.key_error)
             share = (shares.pop(0) + prior).sigmoid()
-            carried = torch.lerp(carried, motion.key, share)
-            error = torch.lerp(error, motion.key_error, share)
+            carried = _mix(carried, motion.key, share)
+            error = _mix(error, motion.key_error, share)
         if self.matching:
             assert found is not None
             prior = (
                 MATCH_LOGIT + MATCH_AGREEMENT * found.agreement + PRIOR_SLOPE * (_around(error) - found.error)
             )
             share = (shares.pop(0) + prior).sigmoid()
-            carried = torch.lerp(carried, found.ab, share)
-            error = torch.lerp(error, found.error, share)
-            known = torch.lerp(known, torch.ones_like(known), share)
+            carried = _mix(carried, found.ab, share)
+            error = _mix(error, found.error, share)
+            known = _mix(known, torch.ones_like(known), share)
         mask = (logit + PRIOR_LOGIT - PRIOR_SLOPE * error).sigmoid() * known
         ab = (attended + mask * (carried - attended) + correction).clamp(-1, 1)
         if self.track is not None and keyframe is None:
@@ -283,7 +288,7 @@ class CopyReconstruction(nn.Module):
             recalled, similarity = references.recalled
             closer = _resize(similarity - references.similarity, coarse.shape[2:])
             share = (self.choose_recalled(coarse) + RECALL_LOGIT + RECALL_SLOPE * closer).sigmoid()
-            copies = torch.lerp(copies, _enlarge_copies(recalled, coarse.shape[2:]), share[:, :, None])
+            copies = _mix(copies, _enlarge_copies(recalled, coarse.shape[2:]), share[:, :, None])
         weights = self.choose_head(coarse).softmax(dim=1)
         return torch.einsum("bkhw,bkchw->bchw", weights, copies)
 
