@@ -1,5 +1,7 @@
 """One clear line, exit code 2, and nothing left behind."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -131,3 +133,31 @@ def test_options(
     check(capsys, tmp_path, "--png-depth must be 8 or 16", *rest, "--png-depth", "12")
     check(capsys, tmp_path, "No such option: --bogus", *rest, "--bogus")
     check(capsys, tmp_path, "No such command 'paint'", "paint")
+
+
+def test_output_that_another_process_is_making(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    still: Path,
+    weights: Path,
+    make_film: Callable[..., Path],
+) -> None:
+    film, out = make_film(), tmp_path / "out.mp4"
+    unfinished = tmp_path / "out.mp4.partial"
+    unfinished.mkdir()
+    (unfinished / "00000000-00000002.packets").write_text("theirs")
+    hold = (
+        "import fcntl, sys; lock = open(sys.argv[1], 'w'); fcntl.lockf(lock, fcntl.LOCK_EX);"
+        "print('held', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", hold, str(unfinished / ".lock")]
+    typed = ("colorize", film, "--refs", still, "--weights", weights, "--size", "80x48", "-o", out)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        check(capsys, tmp_path, "another process is making it", *typed)
+        check(capsys, tmp_path, "another process is making it", *typed, "--restart")
+        other.communicate()
+    assert run(capsys, *typed)[0] == 0
+    assert out.exists()
+    assert not unfinished.exists()

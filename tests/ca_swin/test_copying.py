@@ -139,6 +139,25 @@ def test_without_state_every_frame_is_the_first():
     assert (with_state.step(*frame(1), state)[0].ab - expected.ab).abs().max() > 1e-3
 
 
+def test_review_begins_by_changing_nothing_and_then_sees_the_copies():
+    """Colors that differ by less than a hundredth of a unit, in frames alike in everything else, are told apart."""
+    plain, net = make(trained=True), make(trained=True, review=True)
+    net.load_state_dict({**net.state_dict(), **plain.state_dict()})
+    _, state = net.step(*frame(0))
+    _, plain_state = plain.step(*frame(0))
+    assert net.review is not None
+    torch.testing.assert_close(net.step(*frame(1), state)[0], plain.step(*frame(1), plain_state)[0])
+    nn.init.normal_(net.review.amend.weight, std=0.3)
+    shifted = state._replace(ab=state.ab + 0.005)
+    masks = [one.step(*frame(1), past)[0].mask for one in (net, plain) for past in (state, shifted)]
+    assert (masks[1] - masks[0]).abs().max() > 10 * (masks[3] - masks[2]).abs().max()
+    _, state = net.step(*frame(0))
+    net.step(*frame(1), state)[0].ab.square().sum().backward()
+    for name, parameter in net.review.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
+
+
 def test_every_parameter_learns():
     net = make(trained=True)
     _, state = net.step(*frame(0))

@@ -173,9 +173,6 @@ def choose_output(film: Film, out: Path, options: ColorizeOptions) -> Encoding |
 def _partial_work(
     session: Session, out: Path, options: ColorizeOptions, encoding: Encoding | None, tell: Tell
 ) -> PartialWork:
-    folder = out.with_name(out.name + ".partial")
-    if options.restart:
-        shutil.rmtree(folder, ignore_errors=True)
     signature = {
         "kind": _KIND,
         "input": file_signature(session.film.path),
@@ -187,7 +184,7 @@ def _partial_work(
         "shots": f"{options.find_cuts} {options.cuts} {options.segment} {options.rate}",
     }
     try:
-        work = PartialWork(out, signature)
+        work = PartialWork(out, signature, restart=options.restart)
     except OSError as error:
         raise InferError(
             f"output folder {out.parent} cannot be written to ({error.strerror}); choose another place"

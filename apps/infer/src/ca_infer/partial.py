@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import shutil
@@ -12,6 +13,7 @@ from ca_model import RecurrentState
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from ca_infer.errors import InferError
 from ca_infer.film import Survey
 
 __all__ = ["PartialWork", "file_signature"]
@@ -23,27 +25,44 @@ class PartialWork:
     """`OUT.partial/`: segments or stills made so far, what a survey of the film found, and a signature.
 
     The signature says what the work depends on: input, references, weights and options. Work under another
-    signature is thrown away, and `started_afresh` says which part differed.
+    signature is thrown away, and `started_afresh` says which part differed. One process at a time may hold it.
 
     Args:
         out: the output; the folder stands beside it.
         signature: named texts; all must be equal for the work to go on.
+        restart: throw earlier work away in any case.
+
+    Raises:
+        InferError: another process is making the same output.
+        OSError: the folder cannot be written to.
     """
 
-    def __init__(self, out: Path, signature: dict[str, str]) -> None:
+    def __init__(self, out: Path, signature: dict[str, str], *, restart: bool = False) -> None:
         self.folder = out.with_name(out.name + ".partial")
         self.started_afresh: str | None = None
         self._signature = signature
         self._signature_file = self.folder / "signature.json"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = (self.folder / ".lock").open("w")
+        try:
+            # a record lock ends with the process, even a killed one
+            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InferError(
+                f"output {out}: another process is making it; wait for it, or choose another output"
+            ) from None
         before = self._read()
-        if before != signature and self.folder.exists():
-            if before is not None:
+        if restart or before != signature:
+            if before is not None and not restart:
                 changed = sorted(
                     name for name in {*before, *signature} if before.get(name) != signature.get(name)
                 )
                 self.started_afresh = ", ".join(changed)
-            shutil.rmtree(self.folder)
-        self.folder.mkdir(parents=True, exist_ok=True)
+            for left in self.folder.iterdir():
+                if left.is_dir():
+                    shutil.rmtree(left)
+                elif left.name != ".lock":
+                    left.unlink()
         _write(self._signature_file, signature)
 
     def survey(self) -> Survey | None:

@@ -32,6 +32,7 @@ class ColorAlignConfig:
         memory: in a copying network: channels of what is remembered from frame to frame beside the colors; 0: nothing.
         recall: in a copying network with attention: also attend to an own frame that is up to so many frames old; 0: to
             none.
+        review: in a copying network: look at all copies, pixel by pixel, before choosing between them.
         neighbors: frames on either side that FlexAlign aligns (k of Eq. 2); a copying network has none.
         alignment: `"deform"` or `"flow"`.
         temporal_prior: False: FlexAlign hands nothing up its levels (ablation 1); in a copying network, no
@@ -54,6 +55,7 @@ class ColorAlignConfig:
     semantic: bool = False
     memory: int = 0
     recall: int = 0
+    review: bool = False
     neighbors: int = 2
     alignment: str = "deform"
     temporal_prior: bool = True
@@ -84,7 +86,7 @@ class ColorAlignConfig:
         ):
             if getattr(self, name) not in choices:
                 raise ModelError(f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}")
-        for name in ("copying", "keyframe", "matching", "semantic", "temporal_prior", "modulated"):
+        for name in ("copying", "keyframe", "matching", "semantic", "review", "temporal_prior", "modulated"):
             if not isinstance(getattr(self, name), bool):
                 raise ModelError(f"{name}: expected true or false, got {getattr(self, name)!r}")
         self._check_together()
@@ -149,6 +151,7 @@ PRESETS: dict[str, ColorAlignConfig] = {
         matching=True,
         memory=8,
         recall=4,
+        review=True,
         neighbors=0,
         alignment="flow",
         width=24,
@@ -180,6 +183,7 @@ PRESETS: dict[str, ColorAlignConfig] = {
         semantic=True,
         memory=32,
         recall=2,
+        review=True,
         neighbors=0,
         alignment="flow",
         width=64,

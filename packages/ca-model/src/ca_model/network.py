@@ -421,6 +421,7 @@ def _copying(config: ColorAlignConfig) -> CopyReconstruction:
         carry=carry_features,
         memory=config.memory,
         recall=config.recalls,
+        review=config.review,
         half=config.widths[0],
         quarter=config.widths[1],
         attended=config.widths[2],

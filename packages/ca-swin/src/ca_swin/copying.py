@@ -26,6 +26,8 @@ EVIDENCE_CHANNELS = 5
 KEYFRAME_CHANNELS = 4
 # A match's ab (2), size of its error, similarity, agreement; similarity and agreement with the previous frame.
 MATCH_CHANNELS = 7
+# Colors differ by hundredths of their unit: enlarged, a review learns from them as fast as from features.
+REVIEW_GAIN = 8.0
 # Logit of the mask before anything is learnt: what was carried where the motion explains the lightness.
 PRIOR_LOGIT, PRIOR_SLOPE = 2.0, 20.0
 # Logit of N before anything is learnt, at trust 0 and what full trust adds: the smaller error wins.
@@ -157,6 +159,22 @@ class _Residual(nn.Module):
         return x + self.layers(x)
 
 
+class _Review(nn.Module):
+    """Look at the copies themselves, pixel by pixel, and amend what was decided by features; at first by nothing."""
+
+    def __init__(self, copies: int, fine: int, decided: int) -> None:
+        super().__init__()
+        self.look = _conv(4 * 2 * copies, fine)
+        self.compare = nn.Sequential(_conv(2 * fine, fine), _Residual(fine))
+        self.amend = nn.Conv2d(fine, decided, 3, padding=1)
+        nn.init.zeros_(self.amend.weight)
+        nn.init.zeros_(self.amend.bias)
+
+    def forward(self, fine: Float[Tensor, "b c h2 w2"], copies: list[Tensor]) -> Float[Tensor, "b d h2 w2"]:
+        seen = self.look(F.pixel_unshuffle(REVIEW_GAIN * torch.cat(copies, dim=1), 2))
+        return self.amend(self.compare(torch.cat([fine, seen], dim=1)))
+
+
 class CopyReconstruction(nn.Module):
     """Reconstruct frame after frame by mixing copied colours.
 
@@ -173,6 +191,7 @@ class CopyReconstruction(nn.Module):
             where `memory` is not 0.
         memory: channels of what is remembered at H/4; 0: nothing is.
         recall: whether copies from an earlier frame are mixed into those of the references.
+        review: whether the choice between the copies is amended by a look at them, once all are made.
         half, quarter: channels of the encoder's features at H/2 and H/4.
         attended: channels of the attention's features at H/8.
         heads: heads of the attention.
@@ -192,6 +211,7 @@ class CopyReconstruction(nn.Module):
         carry: Callable[[Tensor, Tensor], Tensor] | None = None,
         memory: int = 0,
         recall: bool = False,
+        review: bool = False,
         half: int,
         quarter: int,
         attended: int,
@@ -219,7 +239,10 @@ class CopyReconstruction(nn.Module):
         self.enlarge = nn.Conv2d(width, 9 * 16, 1)
         self.narrow = nn.Conv2d(width, fine, 1)
         self.refine_half = nn.Sequential(_conv(2 * fine + half, fine), _conv(fine, fine))
-        self.output = nn.Conv2d(fine, (3 + (track is not None) + matching) * 4, 3, padding=1)
+        copies = 2 + (track is not None) + matching
+        decided = (1 + copies) * 4
+        self.output = nn.Conv2d(fine, decided, 3, padding=1)
+        self.review = _Review(copies, fine, decided) if review else None
         shares = () if self.choose_recalled is None else (self.choose_recalled,)
         for layer in (self.choose_head, self.enlarge, self.output, *shares):
             nn.init.zeros_(layer.weight)
@@ -255,7 +278,16 @@ class CopyReconstruction(nn.Module):
             evidence += [motion.similarity, motion.agreement]
         fine, coarse = self._features(torch.cat(evidence, dim=1), motion.memory, half, quarter, references)
         attended = convex_upsample(self._copy(coarse, references), self.enlarge(coarse), 4)
-        decided = F.pixel_shuffle(self.output(fine), 2)
+        decided = self.output(fine)
+        if self.review is not None:
+            copies = [attended, motion.previous]
+            if self.track is not None:
+                copies.append(motion.key)
+            if self.matching:
+                assert found is not None
+                copies.append(found.ab)
+            decided = decided + self.review(fine, copies)
+        decided = F.pixel_shuffle(decided, 2)
         logit, correction, *shares = decided.split([1, 2] + [1] * (decided.shape[1] - 3), dim=1)
         carried, error, known = motion.previous, motion.error, motion.known
         if self.track is not None:
