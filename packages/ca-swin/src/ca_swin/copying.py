@@ -167,8 +167,8 @@ class _Review(nn.Module):
         self.look = _conv(4 * 2 * copies, fine)
         self.compare = nn.Sequential(_conv(2 * fine, fine), _Residual(fine))
         self.amend = nn.Conv2d(fine, decided, 3, padding=1)
-        nn.init.zeros_(self.amend.weight)
-        nn.init.zeros_(self.amend.bias)
+        for parameter in self.amend.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, fine: Float[Tensor, "b c h2 w2"], copies: list[Tensor]) -> Float[Tensor, "b d h2 w2"]:
         seen = self.look(F.pixel_unshuffle(REVIEW_GAIN * torch.cat(copies, dim=1), 2))
