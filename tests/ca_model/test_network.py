@@ -184,13 +184,17 @@ def test_before_training_a_still_film_keeps_known_colors() -> None:
     assert error < 0.25 * (ab[:, 0] - ab[:, 0].mean(dim=(-2, -1), keepdim=True)).abs().mean()
 
 
+@pytest.mark.parametrize(("review", "strength"), [(False, 1.0), (True, 0.2)])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_mixed_precision_gives_nearly_the_same_and_a_gradient(name: str) -> None:
+def test_mixed_precision_gives_nearly_the_same_and_a_gradient(
+    name: str, review: bool, strength: float
+) -> None:
+    """A review with random weights enlarges what is rounded before it, so its colors are as strong as films have."""
     torch.manual_seed(0)
-    model, lightness, references = build(name), clip(4, size=(32, 48)), stills()
-    # noise as strong as the colors of films: stronger, random weights enlarge it until roundings decide
-    references = [torch.cat([still[:, :1], still[:, 1:] / 5], dim=1) for still in references]
-    given = Given((torch.rand(1, 4, 2, 32, 48) - 0.5) / 5, torch.tensor([[True, False, False, False]]))
+    model, lightness = build(name, review=review), clip(4, size=(32, 48))
+    references = [torch.cat([still[:, :1], strength * still[:, 1:]], dim=1) for still in stills()]
+    ab = strength * (torch.rand(1, 4, 2, 32, 48) - 0.5)
+    given = Given(ab, torch.tensor([[True, False, False, False]]))
     exact = model(lightness, references, given=given).ab
     with torch.autocast("cpu", dtype=torch.bfloat16):
         output = model(lightness, references, given=given)
