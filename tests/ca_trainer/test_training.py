@@ -110,10 +110,10 @@ def test_resumed_equals_uninterrupted(tmp_path: Path, quick: list[str], more: li
 
 
 def test_accumulating_equals_one_batch(tmp_path: Path, quick: list[str]) -> None:
+    """With seed 0 the error of one value is 0 but for rounding, and L1 has no gradient there to compare."""
+    same = [*quick, "seed=1", "steps=3"]
     runs = [
-        train(
-            load_recipe("demo", [*quick, f"optimizer.accumulate={n}", "steps=3"]), out=tmp_path / str(n)
-        ).folder
+        train(load_recipe("demo", [*same, f"optimizer.accumulate={n}"]), out=tmp_path / str(n)).folder
         for n in (1, 2)
     ]
     for one, two in zip(*(entries(run) for run in runs), strict=True):
