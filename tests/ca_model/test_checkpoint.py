@@ -108,6 +108,8 @@ def test_refusals_of_files(tmp_path: Path, weights: Path) -> None:
         ({"copying": "yes"}, "copying: expected true or false"),
         ({"body_heads": 3}, "body_heads: expected a divisor"),
         ({"neighbors": 2}, "a copying network looks at no later frame"),
+        ({"zooms": (1.5, 0)}, r"zooms: expected numbers from 0.25 to 4 other than 1, got \(1.5, 0\)"),
+        ({"zooms": ("2",)}, "zooms: expected numbers"),
         ({"feature_noise": -1.0}, "feature_noise: expected 0 or more"),
     ],
 )

@@ -23,6 +23,8 @@ ABLATIONS = {
     "no matching": {"matching": False},
     "no memory": {"memory": 0},
     "no recall": {"recall": 0},
+    "zooms": {"zooms": (0.5, 1.5)},
+    "no smoothing": {"smooth": False},
     "v2": {"modulated": True},
 }
 
@@ -169,19 +171,66 @@ def test_an_own_frame_of_a_while_ago_is_attended_to() -> None:
     assert (after.ab - unchanged.ab).abs().max() > 1e-4
 
 
+def test_zooms_are_what_references_of_other_sizes_would_be_to_the_attention() -> None:
+    plain, zoomed, references = build("tiny"), build("tiny", zooms=(1.5,)), stills()
+    zoomed.load_state_dict(plain.state_dict())
+    enlarged = [
+        torch.nn.functional.interpolate(still, size=size, mode="bilinear", antialias=True)
+        for still, size in zip(references, [(62, 44), (28, 106)], strict=True)
+    ]
+    with torch.no_grad():
+        found, of_all, of_two = (
+            zoomed.encode_references(references),
+            plain.encode_references([*references, *enlarged]),
+            plain.encode_references(references),
+        )
+    # cells of 8 x 8 pixels: 6 x 4 and 4 x 10 of the stills, all of them; 8 x 6 and 4 x 14 enlarged, every second
+    rows = [*range(6 * 4 + 4 * 10)]
+    for (h, w), start in (((8, 6), 64), ((4, 14), 64 + 48)):
+        rows += [start + y * w + x for y in range(h) for x in range(w) if (x + y) % 2 == 0]
+    assert of_all.tokens.keys.shape[2] == 64 + 48 + 56
+    torch.testing.assert_close(found.tokens.keys, of_all.tokens.keys[:, :, rows])
+    torch.testing.assert_close(found.tokens.values, of_all.tokens.values[:, :, rows])
+    assert found.atlas is not None
+    assert of_two.atlas is not None
+    torch.testing.assert_close(
+        found.atlas.lightness, of_two.atlas.lightness
+    )  # places are matched in originals
+
+
+def test_what_later_frames_build_on_is_not_smoothed() -> None:
+    model, lightness, references = build("tiny"), clip(3, size=(32, 48)), stills()
+    with torch.no_grad():
+        outputs = list(model.stream(lightness.unbind(1), model.encode_references(references)))
+        plain = build("tiny", smooth=False)
+        weights = model.state_dict()
+        for name, own in plain.state_dict().items():
+            weights[name] = weights[name][: len(own)] if own.ndim else weights[name]
+        plain.load_state_dict(weights)
+        sharp = list(plain.stream(lightness.unbind(1), plain.encode_references(references)))
+    for output, other in zip(outputs, sharp, strict=True):
+        torch.testing.assert_close(output.state.ab, other.ab[:, 0], atol=1e-5, rtol=1e-4)
+        assert (output.ab[:, 0] - output.state.ab).abs().max() > 1e-3
+
+
 def test_before_training_a_still_film_keeps_known_colors() -> None:
-    """The copy path is there from the start: nothing moves, so the known colours stay where they are."""
+    """The copy path is there from the start: nothing moves, so the known colours stay where they are.
+
+    These colors are noise, which smoothing takes for grain; without it they come out, and with it the state keeps them.
+    """
     from skimage import data
 
-    model = create_model("tiny").eval()
     grey = torch.tensor(data.camera()[::8, ::8], dtype=torch.float32)[None, None, None] / 127.5 - 1
     lightness = grey.repeat(1, 3, 1, 1, 1)
     ab = torch.rand(1, 3, 2, 64, 64) * 0.2 + 0.3
     reference = torch.cat([lightness[:, 0], ab[:, 0]], dim=1)
+    given = Given(ab, torch.tensor([[True, False, False]]))
     with torch.no_grad():
-        output = model(lightness, [reference], given=Given(ab, torch.tensor([[True, False, False]])))
-    error = (output.ab[:, 1] - ab[:, 0]).abs().mean()
-    assert error < 0.25 * (ab[:, 0] - ab[:, 0].mean(dim=(-2, -1), keepdim=True)).abs().mean()
+        sharp = create_model("tiny", smooth=False).eval()(lightness, [reference], given=given)
+        smooth = create_model("tiny").eval()(lightness, [reference], given=given)
+    for kept in (sharp.ab[:, 1], smooth.state.ab):
+        error = (kept - ab[:, 0]).abs().mean()
+        assert error < 0.25 * (ab[:, 0] - ab[:, 0].mean(dim=(-2, -1), keepdim=True)).abs().mean()
 
 
 @pytest.mark.parametrize(("review", "strength"), [(False, 1.0), (True, 0.2)])

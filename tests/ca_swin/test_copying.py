@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+import torch.nn.functional as F
 from ca_swin import (
     CopyReconstruction,
     Keyframe,
@@ -156,6 +157,32 @@ def test_review_begins_by_changing_nothing_and_then_sees_the_copies():
     for name, parameter in net.review.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().sum() > 0, name
+
+
+def test_smoothing_begins_as_a_binomial_and_leaves_the_state_sharp():
+    net, plain = make(smooth=True), make()  # all that decides is zeros at first
+    same = {name: value for name, value in plain.state_dict().items() if not name.startswith("output.")}
+    net.load_state_dict(same, strict=False)
+    result, state = net.step(*frame(0))
+    torch.testing.assert_close(state.ab, plain.step(*frame(0))[0].ab)
+    kernel = torch.tensor([1.0, 2.0, 1.0])
+    kernel = (kernel[:, None] * kernel / 16).expand(2, 1, 3, 3)
+    expected = F.conv2d(F.pad(state.ab, (1, 1, 1, 1), mode="replicate"), kernel, groups=2)
+    torch.testing.assert_close(result.ab, expected)
+    assert (result.ab - state.ab).abs().max() > 1e-2
+
+
+def test_smoothing_learns_how_much_and_makes_no_new_color():
+    net = make(trained=True, smooth=True, review=True)
+    result, state = net.step(*frame(0))
+    around = F.pad(state.ab, (1, 1, 1, 1), mode="replicate")
+    assert (result.ab <= F.max_pool2d(around, 3, 1) + 1e-6).all()
+    assert (result.ab >= -F.max_pool2d(-around, 3, 1) - 1e-6).all()
+    assert net.review is not None
+    result.ab.square().sum().backward()
+    for layer in (net.output, net.review.amend):  # the last 36 channels say how a color is mixed
+        assert layer.weight.grad is not None
+        assert (layer.weight.grad[-36:].abs().sum(dim=(1, 2, 3)) > 0).all()
 
 
 def test_every_parameter_learns():

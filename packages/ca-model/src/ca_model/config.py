@@ -32,7 +32,10 @@ class ColorAlignConfig:
         memory: in a copying network: channels of what is remembered from frame to frame beside the colors; 0: nothing.
         recall: in a copying network with attention: also attend to an own frame that is up to so many frames old; 0: to
             none.
+        zooms: in a copying network: sizes, as multiples of their own, in which the attention looks at the references as
+            well, every second place of each; none: only as they are.
         review: in a copying network: look at all copies, pixel by pixel, before choosing between them.
+        smooth: in a copying network: make each color that comes out a learnt mixture of those around it.
         neighbors: frames on either side that FlexAlign aligns (k of Eq. 2); a copying network has none.
         alignment: `"deform"` or `"flow"`.
         temporal_prior: False: FlexAlign hands nothing up its levels (ablation 1); in a copying network, no
@@ -55,7 +58,9 @@ class ColorAlignConfig:
     semantic: bool = False
     memory: int = 0
     recall: int = 0
+    zooms: tuple[float, ...] = ()
     review: bool = False
+    smooth: bool = False
     neighbors: int = 2
     alignment: str = "deform"
     temporal_prior: bool = True
@@ -71,6 +76,7 @@ class ColorAlignConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "widths", tuple(self.widths))
+        object.__setattr__(self, "zooms", tuple(self.zooms))
         if len(self.widths) != 4 or any(not isinstance(w, int) or w < 2 for w in self.widths):
             raise ModelError(
                 f"widths: expected 4 whole numbers of 2 or more (H/2 to H/16), got {self.widths}"
@@ -86,7 +92,16 @@ class ColorAlignConfig:
         ):
             if getattr(self, name) not in choices:
                 raise ModelError(f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}")
-        for name in ("copying", "keyframe", "matching", "semantic", "review", "temporal_prior", "modulated"):
+        for name in (
+            "copying",
+            "keyframe",
+            "matching",
+            "semantic",
+            "review",
+            "smooth",
+            "temporal_prior",
+            "modulated",
+        ):
             if not isinstance(getattr(self, name), bool):
                 raise ModelError(f"{name}: expected true or false, got {getattr(self, name)!r}")
         self._check_together()
@@ -102,6 +117,9 @@ class ColorAlignConfig:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 0:
                 raise ModelError(f"{name}: expected 0 or more {unit}, got {value!r}")
+        for zoom in self.zooms:
+            if type(zoom) not in (int, float) or not 0.25 <= zoom <= 4 or zoom == 1:
+                raise ModelError(f"zooms: expected numbers from 0.25 to 4 other than 1, got {self.zooms}")
         if not self.feature_noise >= 0:
             raise ModelError(f"feature_noise: expected 0 or more, got {self.feature_noise!r}")
         grouped = self.width if self.copying else self.widths[3]
@@ -152,6 +170,7 @@ PRESETS: dict[str, ColorAlignConfig] = {
         memory=8,
         recall=4,
         review=True,
+        smooth=True,
         neighbors=0,
         alignment="flow",
         width=24,
@@ -182,8 +201,10 @@ PRESETS: dict[str, ColorAlignConfig] = {
         matching=True,
         semantic=True,
         memory=32,
-        recall=2,
+        recall=1,
+        zooms=(1.5,),
         review=True,
+        smooth=True,
         neighbors=0,
         alignment="flow",
         width=64,

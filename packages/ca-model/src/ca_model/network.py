@@ -172,22 +172,29 @@ class ColorAlignNet(
                 raise ModelError(
                     f"references[{index}]: expected (b, 3, h, w) normalized Lab, got {tuple(still.shape)}"
                 )
-        padded = [_pad(still) for still in stills]
-        colors = [self.reference_encoder(still)[-1] for still in padded]
         if not self.config.copying:
-            return EncodedReferences(self.transfer.encode(colors), None)
-        carried = [F.avg_pool2d(still[:, 1:], 8) for still in padded]
+            return EncodedReferences(
+                self.transfer.encode([self.reference_encoder(_pad(still))[-1] for still in stills]), None
+            )
+        padded = [_pad(still) for still in stills]
+        seen = padded + [_pad(_zoomed(still, zoom)) for zoom in self.config.zooms for still in stills]
+
+        def thin(maps: list[Tensor]) -> list[Tensor]:
+            return maps[: len(stills)] + [_every_second(one) for one in maps[len(stills) :]]
+
+        colors = thin([self.reference_encoder(still)[-1] for still in seen])
+        carried = thin([F.avg_pool2d(still[:, 1:], 8) for still in seen])
         if self.config.color_transfer == "adain":
             return EncodedReferences(self.transfer.encode(colors, carried=carried), None)
-        keys = [self._matched(still[:, :1], self.encoder(still[:, :1]))[1] for still in padded]
+        keys = [self._matched(still[:, :1], self.encoder(still[:, :1]))[1] for still in seen]
         atlas = None
         if self.config.matches:
             with torch.no_grad():
-                found = [self.transfer.descriptors(key.detach()) for key in keys]  # type: ignore[operator]
+                found = [self.transfer.descriptors(key.detach()) for key in keys[: len(stills)]]  # type: ignore[operator]
             atlas = Atlas.of(
                 [(still[:, :1], still[:, 1:], one) for still, one in zip(padded, found, strict=True)]
             )
-        return EncodedReferences(self.transfer.encode(colors, keys=keys, carried=carried), atlas)
+        return EncodedReferences(self.transfer.encode(colors, keys=thin(keys), carried=carried), atlas)
 
     def forward(
         self,
@@ -342,13 +349,16 @@ class ColorAlignNet(
                 found.features, found.carried, found.similarity, frame.matched, frame.descriptors, recalled
             )
             result, state = self.reconstruction.step(half, quarter, frame.lightness, references, state)
-            ab, auxiliary = result.ab, {"copy_attended": _crop(result.attended, size)[:, None]}
+            shown, ab = result.ab, state.ab
+            auxiliary = {"copy_attended": _crop(result.attended, size)[:, None]}
         else:
             assert aligned is not None
             ab, state = self.reconstruction.step(aligned, frame.maps[0], frame.lightness, state)
+            shown = ab
         keyframe = state.keyframe
         if known is not None:
-            ab = torch.where(known[1][:, None, None, None], _pad(known[0]).to(ab.dtype), ab)
+            is_known, colors = known[1][:, None, None, None], _pad(known[0]).to(ab.dtype)
+            ab, shown = torch.where(is_known, colors, ab), torch.where(is_known, colors, shown)
             if keyframe is not None:
                 keyframe = Keyframe.at(frame.lightness, ab).where(known[1], keyframe)
         if self.config.recalls:
@@ -362,7 +372,7 @@ class ColorAlignNet(
             align_corners=False,
         )
         return ColorOutput(
-            _crop(ab, size)[:, None],
+            _crop(shown, size)[:, None],
             _crop(confidence, size)[:, None],
             auxiliary,
             state._replace(lightness=frame.lightness, ab=ab, keyframe=keyframe, recollection=recollection),
@@ -422,6 +432,7 @@ def _copying(config: ColorAlignConfig) -> CopyReconstruction:
         memory=config.memory,
         recall=config.recalls,
         review=config.review,
+        smooth=config.smooth,
         half=config.widths[0],
         quarter=config.widths[1],
         attended=config.widths[2],
@@ -437,6 +448,19 @@ def _pad(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
     h, w = x.shape[-2:]
     right, bottom = -w % STRIDE, -h % STRIDE
     return F.pad(x, (0, right, 0, bottom), mode="replicate") if right or bottom else x
+
+
+def _zoomed(still: Float[Tensor, "b c h w"], zoom: float) -> Float[Tensor, "b c h2 w2"]:
+    """Make a still larger or smaller: what it shows may be nearer or farther in the film."""
+    size = [max(1, round(zoom * side)) for side in still.shape[-2:]]
+    return F.interpolate(still, size=size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def _every_second(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c 1 n"]:
+    """Half of the places, as the black squares of a chessboard; order and place mean nothing to an attention."""
+    h, w = x.shape[-2:]
+    black = (torch.arange(h, device=x.device)[:, None] + torch.arange(w, device=x.device)) % 2 == 0
+    return x[:, :, black][:, :, None]
 
 
 def _crop(x: Tensor, size: tuple[int, int]) -> Tensor:

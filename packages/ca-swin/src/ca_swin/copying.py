@@ -9,6 +9,7 @@ attention copied from the references, M the soft mask and r a residual. Where a 
 and where places are matched with the references one by one, what was found there has its share in P_t as well.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -28,6 +29,8 @@ KEYFRAME_CHANNELS = 4
 MATCH_CHANNELS = 7
 # Colors differ by hundredths of their unit: enlarged, a review learns from them as fast as from features.
 REVIEW_GAIN = 8.0
+# Logits by which a color is mixed with the 8 around it before anything is learnt: shares of 1, 2, 4 (binomial).
+SMOOTHING = (0.0, math.log(2), 0.0, math.log(2), math.log(4), math.log(2), 0.0, math.log(2), 0.0)
 # Logit of the mask before anything is learnt: what was carried where the motion explains the lightness.
 PRIOR_LOGIT, PRIOR_SLOPE = 2.0, 20.0
 # Logit of N before anything is learnt, at trust 0 and what full trust adds: the smaller error wins.
@@ -110,7 +113,13 @@ class References(NamedTuple):
 
 
 class CopyResult(NamedTuple):
-    """A reconstructed frame and the copies it was made of, all ab/110 at full resolution."""
+    """A reconstructed frame and the copies it was made of, all ab/110 at full resolution.
+
+    Attributes:
+        ab: the frame, smoothed where the network does so; what the state keeps of it is not.
+        attended: the attention's copy.
+        mask: share of what was carried or matched, against `attended`.
+    """
 
     ab: Float[Tensor, "b 2 h w"]
     attended: Float[Tensor, "b 2 h w"]
@@ -192,6 +201,8 @@ class CopyReconstruction(nn.Module):
         memory: channels of what is remembered at H/4; 0: nothing is.
         recall: whether copies from an earlier frame are mixed into those of the references.
         review: whether the choice between the copies is amended by a look at them, once all are made.
+        smooth: whether each color that comes out is a learnt mixture of those around it; what later frames build on
+            stays sharp.
         half, quarter: channels of the encoder's features at H/2 and H/4.
         attended: channels of the attention's features at H/8.
         heads: heads of the attention.
@@ -212,6 +223,7 @@ class CopyReconstruction(nn.Module):
         memory: int = 0,
         recall: bool = False,
         review: bool = False,
+        smooth: bool = False,
         half: int,
         quarter: int,
         attended: int,
@@ -224,6 +236,7 @@ class CopyReconstruction(nn.Module):
         self.propagate, self.body, self.align, self.use_state = propagate, body, align, use_state
         memory, recall = memory if use_state else 0, recall and use_state
         self.track, self.matching, self.carry, self.memory = track, matching, carry, memory
+        self.smooth = smooth
         fine = width // 2
         evidence = EVIDENCE_CHANNELS + KEYFRAME_CHANNELS * (track is not None) + MATCH_CHANNELS * matching
         self.evidence_half = _conv(4 * evidence, fine)
@@ -240,7 +253,7 @@ class CopyReconstruction(nn.Module):
         self.narrow = nn.Conv2d(width, fine, 1)
         self.refine_half = nn.Sequential(_conv(2 * fine + half, fine), _conv(fine, fine))
         copies = 2 + (track is not None) + matching
-        decided = (1 + copies) * 4
+        decided = (1 + copies + len(SMOOTHING) * smooth) * 4
         self.output = nn.Conv2d(fine, decided, 3, padding=1)
         self.review = _Review(copies, fine, decided) if review else None
         shares = () if self.choose_recalled is None else (self.choose_recalled,)
@@ -309,7 +322,11 @@ class CopyReconstruction(nn.Module):
         if self.track is not None and keyframe is None:
             keyframe = Keyframe.at(lightness, ab)
         memory = None if self.remember is None else self.remember(coarse).tanh()
-        return CopyResult(ab, attended, mask), RecurrentState(
+        shown = ab
+        if self.smooth:
+            logits = torch.cat(shares, dim=1) + ab.new_tensor(SMOOTHING)[:, None, None]
+            shown = convex_upsample(ab, logits, 1)
+        return CopyResult(shown, attended, mask), RecurrentState(
             lightness, ab, keyframe, references.descriptors, memory
         )
 
