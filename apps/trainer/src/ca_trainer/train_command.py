@@ -32,7 +32,7 @@ def train_command(
         typer.Option("--set", metavar="path.to.field=value", help="Change one value of the recipe."),
     ] = None,
 ) -> None:
-    """Train a network; without options the demo: two minutes on two CPU cores, no data needed."""
+    """Train a network; without options the demo: three minutes on two CPU cores, no data needed."""
     console = Console(soft_wrap=True)
     overrides = list(changes or [])
     if data is not None:
