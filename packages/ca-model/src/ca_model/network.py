@@ -172,11 +172,10 @@ class ColorAlignNet(
                 raise ModelError(
                     f"references[{index}]: expected (b, 3, h, w) normalized Lab, got {tuple(still.shape)}"
                 )
-        if not self.config.copying:
-            return EncodedReferences(
-                self.transfer.encode([self.reference_encoder(_pad(still))[-1] for still in stills]), None
-            )
         padded = [_pad(still) for still in stills]
+        if not self.config.copying:
+            colors = [self.reference_encoder(still)[-1] for still in padded]
+            return EncodedReferences(self.transfer.encode(colors), None)
         seen = padded + [_pad(_zoomed(still, zoom)) for zoom in self.config.zooms for still in stills]
 
         def thin(maps: list[Tensor]) -> list[Tensor]:
@@ -349,13 +348,11 @@ class ColorAlignNet(
                 found.features, found.carried, found.similarity, frame.matched, frame.descriptors, recalled
             )
             result, state = self.reconstruction.step(half, quarter, frame.lightness, references, state)
-            shown, ab = result.ab, state.ab
-            auxiliary = {"copy_attended": _crop(result.attended, size)[:, None]}
+            shown, auxiliary = result.ab, {"copy_attended": _crop(result.attended, size)[:, None]}
         else:
             assert aligned is not None
-            ab, state = self.reconstruction.step(aligned, frame.maps[0], frame.lightness, state)
-            shown = ab
-        keyframe = state.keyframe
+            shown, state = self.reconstruction.step(aligned, frame.maps[0], frame.lightness, state)
+        ab, keyframe = state.ab, state.keyframe
         if known is not None:
             is_known, colors = known[1][:, None, None, None], _pad(known[0]).to(ab.dtype)
             ab, shown = torch.where(is_known, colors, ab), torch.where(is_known, colors, shown)
