@@ -1,5 +1,8 @@
 """Whole films: what goes in comes out, with colour."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -286,3 +289,40 @@ def test_cuts_restart_the_network(make_film: MakeFilm, still: Path, weights: Pat
     cut, one = planes(tmp_path / "cut.mkv"), planes(tmp_path / "one.mkv")
     assert all(np.array_equal(cut[i][1], one[i][1]) for i in range(4))
     assert not np.array_equal(cut[4][1], one[4][1])
+
+
+ENCODE = """
+import hashlib, sys
+from pathlib import Path
+import numpy as np
+from ca_infer.encoding import choose_encoding, fill_frame, open_encoder
+from ca_infer.session import open_film
+film = open_film(Path(sys.argv[1]))
+encoding = choose_encoding(film.format, Path("out.mp4"))
+encoder, digest = open_encoder(encoding, film.format), hashlib.sha256()
+encoder.open(strict=False)
+gray = np.full([side // 2 for side in film.format.size], 128, np.uint8)
+for picture in film.pictures():
+    for packet in encoder.encode(fill_frame(picture, (gray, gray), encoding, film.format)):
+        digest.update(bytes(packet))
+for packet in encoder.encode(None):
+    digest.update(bytes(packet))
+print(encoding.codec, digest.hexdigest())
+"""
+
+
+def test_coded_bytes_do_not_depend_on_what_memory_held_before(make_film: MakeFilm) -> None:
+    """glibc fills fresh memory as MALLOC_PERTURB_ says; an encoder that reads it unwritten gives itself away."""
+    film = make_film(timestamps=range(0, 36000, 1000), size=(240, 320))
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", ENCODE, str(film)],
+            env={**os.environ, "MALLOC_PERTURB_": fill},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for fill in ("17", "85")
+    ]
+    assert told[0].startswith("libx264 ")
+    assert told[0] == told[1]

@@ -30,6 +30,8 @@ _ENCODERS = {
 # Constant quality that a restorer would call transparent, per encoder; lossless ones have none.
 _CRF = {"libx264": 14, "libx265": 16, "libsvtav1": 20, "libvpx-vp9": 18}
 _FIXED_OPTIONS = {
+    # With B-frames, x264's macroblock tree reads memory that nobody has written: equal films gave unequal bytes.
+    "libx264": {"mbtree": "0"},
     "libx265": {"x265-params": "log-level=error"},
     "libvpx-vp9": {"b": "0", "row-mt": "1", "deadline": "good", "cpu-used": "2"},
     "libsvtav1": {"preset": "8"},

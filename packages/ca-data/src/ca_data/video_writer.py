@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["VideoWriter"]
 
 _QUALITY = {
-    "libx264": {"crf": "16", "preset": "medium"},
+    "libx264": {"crf": "16", "preset": "medium", "mbtree": "0"},  # the tree reads memory nobody wrote
     "libx265": {"crf": "18", "preset": "medium", "x265-params": "log-level=error"},
     "libsvtav1": {"crf": "24", "preset": "8"},
     "libvpx-vp9": {"crf": "24", "b": "0", "row-mt": "1", "cpu-used": "4"},
