@@ -4,7 +4,7 @@
     uv run python tests/golden.py check FILE       # after, on the same machine: exit code 1 names what differs
 
 Only the command lines and a handful of public functions are used, so the script outlives any move behind them. Floats
-differ between processors: a file of golden values means something on the machine that recorded it, and is not committed.
+differ between processors, so a file of golden values means something only on the machine that recorded it.
 """
 
 from __future__ import annotations
