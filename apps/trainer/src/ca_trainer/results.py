@@ -13,10 +13,10 @@ from typing import Any
 
 import cv2
 import torch
+from ca_data import write_atomically
 
 from ca_trainer.errors import TrainerError
 from ca_trainer.provenance import collect_versions, command_line, git_state
-from ca_trainer.run_folder import write_atomically
 
 __all__ = ["FORMAT", "Results", "environment", "read_results", "write_json"]
 

@@ -10,6 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ca_data import write_atomically
+
 from ca_trainer.errors import TrainerError
 from ca_trainer.recipe import Recipe
 from ca_trainer.recipe_toml import parse_recipe, recipe_to_toml
@@ -106,13 +108,6 @@ def _free_name(path: Path) -> Path:
         number += 1
         free = path.with_name(f"{path.name}-{number}")
     return free
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file under another name and rename it."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
 
 
 class MetricsLog:
