@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import ca_model
 import typer
+from ca_data import parse_size
 from rich.console import Console
 
 from ca_trainer.errors import TrainerError
@@ -21,10 +22,9 @@ from ca_trainer.evaluation.command import (
     evaluate_clips,
     load_lpips,
     name_dataset,
-    torch_device,
 )
 from ca_trainer.evaluation.measures import PAPER_MEASURES
-from ca_trainer.evaluation.protocols import EvaluationProtocol, parse_size
+from ca_trainer.evaluation.protocols import EvaluationProtocol
 from ca_trainer.evaluation.published import ABLATIONS
 from ca_trainer.evaluation.result_files import write_comparison
 from ca_trainer.evaluation.results import Results
@@ -181,9 +181,14 @@ def _ablate(
         folder = out / structure.folder
         record = _trained(own, folder, console, structure)
         weights = str(folder / "training" / "weights.safetensors")
-        colorizer = ModelColorizer(weights, device=torch_device(device), name=structure.name)
+        colorizer = ModelColorizer(weights, device=ca_model.choose_device(device), name=structure.name)
         scoring = Assessment(
-            colorizer, EvaluationProtocol(), folder / "evaluation", parse_size(size), lpips, note
+            colorizer,
+            EvaluationProtocol(),
+            folder / "evaluation",
+            parse_size(size) if size else None,
+            lpips,
+            note,
         )
         scored.append((structure, evaluate_clips(chosen, scoring, dataset=dataset, console=console)))
         lines.append(_account(structure, full, record))

@@ -1,4 +1,4 @@
-"""Files written whole or not at all: text and JSON."""
+"""JSON files that other programs can read: written whole, without NaN."""
 
 import json
 import math
@@ -6,12 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file under another name and rename it."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+from ca_data import write_atomically
 
 
 def write_json(file: Path, content: Mapping[str, Any]) -> None:

@@ -10,7 +10,8 @@ from typing import Annotated
 import ca_metrics
 import torch
 import typer
-from ca_data import FrameFolder, list_clips
+from ca_data import FrameFolder, list_clips, parse_size
+from ca_model import choose_device
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
@@ -18,7 +19,7 @@ from torch import nn
 from ca_trainer.errors import TrainerError
 from ca_trainer.evaluation.assessment import Assessment
 from ca_trainer.evaluation.colorizers import BaselineColorizer, Colorizer, FolderColorizer, ModelColorizer
-from ca_trainer.evaluation.protocols import parse_protocol, parse_size
+from ca_trainer.evaluation.protocols import parse_protocol
 from ca_trainer.evaluation.result_files import write_comparison, write_run
 from ca_trainer.evaluation.results import Results, read_results
 from ca_trainer.evaluation.tables import counted
@@ -29,7 +30,6 @@ __all__ = [
     "load_lpips",
     "name_dataset",
     "register",
-    "torch_device",
 ]
 
 
@@ -160,25 +160,17 @@ def _evaluate(
         raise TrainerError("data: expected --data DIR, a folder of clips, got none")
     chosen = choose_clips(data, clips)
     rule = parse_protocol(protocol, reference_every)
-    colorizer = _colorizer(method, weights, predictions, chosen, name, torch_device(device))
+    colorizer = _colorizer(method, weights, predictions, chosen, name, choose_device(device))
     folder = out or Path("runs") / f"evaluate-{colorizer.name}-{rule.name}"
     lpips, note = load_lpips(lpips_weights)
-    assessment = Assessment(colorizer, rule, folder, parse_size(size), lpips, note, save_frames)
+    assessment = Assessment(
+        colorizer, rule, folder, parse_size(size) if size else None, lpips, note, save_frames
+    )
     results = evaluate_clips(chosen, assessment, dataset=dataset or name_dataset(data), console=console)
     console.print((folder / "table.md").read_text(), soft_wrap=True, markup=False)
     for key, reason in results.data["missing"].items():
         console.print(f"{key} is missing: {reason}", soft_wrap=True, markup=False)
     console.print(f"report: {folder / 'report.html'}", soft_wrap=True, markup=False)
-
-
-def torch_device(name: str) -> torch.device:
-    """``auto`` is the accelerator where there is one."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.device(name)
-    except RuntimeError as error:
-        raise TrainerError(f"device: expected auto, cpu or cuda, got {name!r}") from error
 
 
 def _colorizer(

@@ -7,12 +7,19 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from ca_data import EvaluationSet, FrameFolder, VideoSource, changed_clips, davis_clips, video_sources
+from ca_data import (
+    EvaluationSet,
+    FrameFolder,
+    VideoSource,
+    changed_clips,
+    davis_clips,
+    parse_size,
+    video_sources,
+)
 from rich.console import Console
 from rich.progress import Progress
 
 from ca_trainer.errors import TrainerError
-from ca_trainer.evaluation.protocols import parse_size
 from ca_trainer.evaluation.tables import counted
 
 __all__ = ["register"]
@@ -50,8 +57,8 @@ def _prepare(
         return
     sources, dataset = _sources(davis, videos, split, resolution, name)
     measures = parse_size(size)
-    if measures is None or (most_frames is not None and most_frames < 2):
-        raise TrainerError(f"prepare: expected a size and at least 2 frames, got {size!r} and {most_frames}")
+    if most_frames is not None and most_frames < 2:
+        raise TrainerError(f"prepare: expected at least 2 frames, got {most_frames}")
     prepared = EvaluationSet(out, size=measures, dataset=dataset)
     made = 0
     with Progress(console=console) as progress:

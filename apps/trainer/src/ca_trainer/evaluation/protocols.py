@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["EvaluationProtocol", "parse_protocol", "parse_size"]
+__all__ = ["EvaluationProtocol", "parse_protocol"]
 
 
 @dataclass(frozen=True)
@@ -103,27 +103,3 @@ def parse_protocol(name: str, reference_every: int | None = None) -> EvaluationP
     if reference_every not in (None, int(digits)):
         raise ValueError(f"reference-every: expected {digits} to agree with {name}, got {reference_every}")
     return EvaluationProtocol(int(digits))
-
-
-def parse_size(text: str) -> tuple[int, int] | None:
-    """Read a picture size from the command line's words.
-
-    Args:
-        text: width x height in pixels, as ``384x224``; empty for each clip's own.
-
-    Returns:
-        Height and width, or None.
-
-    Raises:
-        ValueError: for anything else, or sides below 16.
-
-    Example:
-        >>> parse_size("384x224"), parse_size("")
-        ((224, 384), None)
-    """
-    if not text:
-        return None
-    width, cross, height = text.lower().partition("x")
-    if not (cross and width.isdecimal() and height.isdecimal() and min(int(width), int(height)) >= 16):
-        raise ValueError(f"size: expected WIDTHxHEIGHT of at least 16 pixels, as 384x224, got {text!r}")
-    return int(height), int(width)

@@ -10,6 +10,7 @@ from typing import Annotated
 import ca_model
 import torch
 import typer
+from ca_data import parse_size
 from rich.console import Console
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
@@ -17,7 +18,6 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, 
 from ca_trainer.errors import TrainerError
 from ca_trainer.recipe import ComputeChoice
 from ca_trainer.training.devices import make_fabric
-from ca_trainer.training.memory import PeakMemory
 
 MATRIX_SIDE = {"cpu": 1536, "cuda": 8192, "mps": 4096}
 PASSES = 3
@@ -88,8 +88,9 @@ def measure(case: BenchCase) -> BenchResult:
     with torch.no_grad():
         forward_flop, forward_time = count_flop(forward), time_passes(forward, device)
     training_flop = count_flop(train)
-    with PeakMemory(device) as memory:
-        training_time = time_passes(train, device)
+    ca_model.reset_peak_memory(device)
+    training_time = time_passes(train, device)
+    peak = ca_model.peak_memory(device)
     ceiling = matrix_ceiling(device, case.precision)
     frames = case.batch * case.frames
     return BenchResult(
@@ -97,7 +98,7 @@ def measure(case: BenchCase) -> BenchResult:
         training_fps=frames / training_time,
         forward_share=forward_flop / forward_time / ceiling,
         training_share=training_flop / training_time / ceiling,
-        peak_mib=memory.peak_mib,
+        peak_mib=peak / 2**20,
         ceiling_gflops=ceiling / 1e9,
     )
 
@@ -181,9 +182,7 @@ def bench_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure speed and memory of training on this machine."""
-    width, _, height = size.partition("x")
-    if not (width.isdigit() and height.isdigit() and min(int(width), int(height)) >= 16):
-        raise TrainerError(f"--size: expected WIDTHxHEIGHT of 16 pixels or more, got {size!r}")
+    height_width = parse_size(size)
     unknown = [name for name in presets or [] if name not in ca_model.PRESETS]
     if unknown:
         raise TrainerError(f"--preset: expected some of {', '.join(ca_model.PRESETS)}, got {unknown[0]!r}")
@@ -194,7 +193,7 @@ def bench_command(
     for preset in presets or list(ca_model.PRESETS):
         for precision in chosen:
             console.print(f"measuring {preset}, {precision} ...")
-            case = BenchCase(preset, device, precision, (int(height), int(width)), frames, batch)
+            case = BenchCase(preset, device, precision, height_width, frames, batch)
             results.append((case, measure(case)))
     if as_json:
         print(json.dumps([asdict(case) | asdict(result) for case, result in results], indent=2))

@@ -1,10 +1,12 @@
 """The two pictures of a run: its curves and its preview grid."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from ca_data import write_atomically
 from jaxtyping import UInt8
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -107,6 +109,4 @@ def draw_preview(
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, under another name first: whoever looks never sees half a picture."""
-    partial = path.with_name(f".{path.name}.partial")
-    figure.savefig(partial, format="png")
-    partial.replace(path)
+    write_atomically(path, partial(figure.savefig, format="png"))

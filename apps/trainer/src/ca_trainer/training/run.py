@@ -192,9 +192,7 @@ def write_weights(trainer: Trainer, path: Path, metadata: dict[str, str]) -> Non
     if trainer.fabric.is_global_zero:
         model = make_model(trainer.recipe)
         model.load_state_dict(weights)
-        partial = path.with_name(f".partial-{path.name}")
-        ca_model.save_model(model, partial, metadata)
-        partial.replace(path)
+        ca_model.save_model(model, path, metadata)
     trainer.fabric.barrier()
 
 

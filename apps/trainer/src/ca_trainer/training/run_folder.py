@@ -8,8 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ca_data import write_atomically
+
 from ca_trainer.errors import TrainerError
-from ca_trainer.files import write_atomically
 from ca_trainer.recipe import Recipe
 from ca_trainer.recipe_toml import parse_recipe, recipe_to_toml
 
