@@ -12,7 +12,8 @@ from ca_model.checkpoint import (
 from ca_model.colorize import Prediction, colorize_clip
 from ca_model.config import ColorAlignConfig, CopyConfig, PaperConfig
 from ca_model.copy_net import CopyNet
-from ca_model.cost import Cost, count_cost, count_parameters
+from ca_model.cost import Cost, count_cost, count_parameters, peak_memory, reset_peak_memory
+from ca_model.device import choose_device
 from ca_model.errors import ModelError
 from ca_model.frames import ColorOutput, EncodedReferences, Given
 from ca_model.network import ColorAlignNet
@@ -39,14 +40,17 @@ __all__ = [
     "Recollection",
     "RecurrentState",
     "SemanticEncoder",
+    "choose_device",
     "colorize_clip",
     "count_cost",
     "count_parameters",
     "create_model",
     "find_weights",
     "load_model",
+    "peak_memory",
     "preset",
     "read_metadata",
+    "reset_peak_memory",
     "save_model",
     "shipped_weights",
     "weights_hash",
