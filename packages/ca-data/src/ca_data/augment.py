@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 __all__ = [
@@ -217,7 +217,7 @@ def choose_window(
     return top, left, height, width
 
 
-def cut_out(pixels: Tensor, window: Window) -> Tensor:
+def cut_out(pixels: Shaped[Tensor, "*batch h w"], window: Window) -> Shaped[Tensor, "*batch h2 w2"]:
     """Crop frames `... h w` to a window."""
     top, left, height, width = window
     return pixels[..., top : top + height, left : left + width]

@@ -1,4 +1,4 @@
-"""Clips as training samples: the same sample for the same (seed, epoch, index), whoever asks for it."""
+"""Training samples of clips: the same sample for the same (seed, epoch, index) in any worker and run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypedDict
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from ca_data.augment import (
@@ -159,8 +159,12 @@ class ClipDataset:
         return frames, chosen
 
     def _crop(
-        self, pixels: Tensor, frames: int, augment: AugmentConfig, generator: torch.Generator
-    ) -> Tensor:
+        self,
+        pixels: UInt8[Tensor, "n 3 h w"],
+        frames: int,
+        augment: AugmentConfig,
+        generator: torch.Generator,
+    ) -> UInt8[Tensor, "n 3 h2 w2"]:
         """Crop and mirror so many frames, and the references that lie after them."""
         if self.crop_size is not None:
             size = (pixels.shape[-2], pixels.shape[-1])
@@ -194,8 +198,8 @@ def _happens(probability: float, generator: torch.Generator) -> bool:
 
 
 def _vary(
-    lab: Tensor, frames: int, augment: AugmentConfig, generator: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor]:
+    lab: Float[Tensor, "n 3 h w"], frames: int, augment: AugmentConfig, generator: torch.Generator
+) -> tuple[Float[Tensor, "t 1 h w"], Float[Tensor, "t 2 h w"], Float[Tensor, "m 3 h w"]]:
     """Vary colour and noise of clip and references, which lie one after the other in `lab`."""
     degrees = draw_uniform((-augment.hue_shift_degrees, augment.hue_shift_degrees), generator)
     scale = draw_uniform(augment.color_scale, generator)

@@ -1,4 +1,4 @@
-"""Between a film's luma and the network: lightness in, and the chroma that gives the luma its colour out.
+"""Conversion between a film's luma and the network: its lightness, and the chroma that gives it a colour.
 
 A film's luma is never changed. So the question is not "which Y'CbCr has this Lab" but "which chroma gives this
 luma these a and b", which `chroma_for_luma` answers.

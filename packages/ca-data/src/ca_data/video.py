@@ -1,4 +1,4 @@
-"""What a video file is: `probe`, and what its tags mean. The frames are read in the file beside this.
+"""Description of a video file: `probe`, and the meaning of its tags. `video_reader` reads the frames.
 
 PyAV is imported when a video is first touched, so that training on folders of frames does without it.
 """
@@ -60,7 +60,7 @@ class StreamInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class VideoInfo:
-    """What a video file says about itself, and what follows from what it leaves out.
+    """Description of a video file, with what players assume where it is silent.
 
     Args:
         path: the file.
@@ -102,7 +102,7 @@ class VideoInfo:
 
 
 def probe(path: str | Path) -> VideoInfo:
-    """Read what a video file says about itself, and decode its first frame.
+    """Describe a video file by its container, its stream and its first frame.
 
     Args:
         path: the file.
@@ -285,7 +285,7 @@ def _coding(path: Path, first: AvFrame, tags: tuple[int, int, int, int]) -> YuvC
         matrix = 1 if first.width >= 1280 or first.height > 576 else 6
     if matrix not in _MATRICES:
         raise VideoError(
-            f"video {path} has the color matrix {matrix} (H.273), which is not supported; convert it"
+            f"video {path} has the colour matrix {matrix} (H.273), which is not supported; convert it"
         )
     full = tags[1] == _FULL_RANGE or "yuvj" in layout.name
     primaries = 9 if tags[2] == 2 and tags[0] == 9 else tags[2]

@@ -66,7 +66,7 @@ class FilmFrame:
         return luma_from_codes(self.luma.to(torch.int32), self.coding)[None, None]
 
     def lightness(self) -> Float[Tensor, "1 1 h w"]:
-        """What the network sees: the lightness of the grey of this luma, in [-1, 1]. Chroma plays no part."""
+        """Input of the network: the lightness of the grey of this luma, in [-1, 1]. Chroma plays no part."""
         return luma_to_lightness(self.luma.to(torch.int32)[None, None], self.coding)
 
     def rgb(self) -> UInt8[Tensor, "3 h w"]:
