@@ -76,6 +76,7 @@ class Validation:
         lightness, ab = ca_data.rgb_to_network(frames)
         reference = torch.cat((lightness[:1], ab[:1]), dim=1)
         known = torch.arange(len(frames), device=device)[None] == 0
+        # not streamed: only forward is spread over ranks and run at the recipe's precision
         predicted = model(lightness[None], reference[None], given=Given(ab[None], known)).ab[0]
         output, grey = _join(lightness, predicted), _join(lightness, torch.zeros_like(predicted))
         column = (grey[-1], frames[0], output[-1], frames[-1])
