@@ -1,4 +1,4 @@
-"""What an evaluation scores: a baseline, the network, or another system's frames from disk.
+"""Systems that an evaluation scores: a baseline, the network, or another system's frames from disk.
 
 All three answer the same call: lightness frame by frame and the colour of the reference frames in, 8-bit sRGB
 frames out. None of them is handed the true colour of any other frame.
@@ -94,7 +94,7 @@ class BaselineColorizer:
 class ModelColorizer:
     """A trained network, streamed over the clip at the clip's own size with bounded memory.
 
-    It is told which frames the references are, as the flow and static baselines are: their colors also enter
+    It is told which frames the references are, as the flow and static baselines are: their colours also enter
     the recurrence.
 
     Args:
