@@ -16,7 +16,7 @@ import ca_model
 import torch
 from ca_data import AB_SCALE, LIGHTNESS_SCALE, FrameFolder, lab_to_rgb, list_clips, normalize_lab, to_uint8
 from jaxtyping import Float, UInt8
-from torch import Tensor, nn
+from torch import Tensor
 
 from ca_trainer.errors import TrainerError
 from ca_trainer.evaluation.baselines import BASELINES
@@ -115,7 +115,8 @@ class ModelColorizer:
         self._model = ca_model.load_model(source).to(device).eval()
         file = Path(source)
         self.name = name or (file.resolve().parent.name if file.name == "weights.safetensors" else file.stem)
-        digest = _tensors_hash(self._model) if source.startswith("hub:") else ca_model.weights_hash(source)
+        from_hub = source.startswith("hub:")
+        digest = ca_model.tensors_hash(self._model) if from_hub else ca_model.weights_hash(source)
         self.identity: dict[str, Any] = {"method": "model", "weights": {"name": source, "sha256": digest}}
 
     def colorize(
@@ -196,14 +197,6 @@ class FolderColorizer:
                     " frames at the truth's size"
                 )
             yield picture
-
-
-def _tensors_hash(model: nn.Module) -> str:
-    """SHA-256 over names and values, for weights that are no file of the user's."""
-    digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _noting(frames: Iterable[Tensor], seen: deque[Tensor]) -> Iterator[Tensor]:
