@@ -135,7 +135,7 @@ class Trainer:
         return StepRecord(mean_of(losses_of_parts, [1.0] * len(parts)), frames, numbers, stop_requested)
 
     def _learn_from(self, part: Batch, share: float, *, final: bool) -> tuple[Tensor, dict[str, float], bool]:
-        """Add the gradients of one micro-batch; give its colors, its losses, and whether to stop."""
+        """Add the gradients of one micro-batch; give its ab, its losses, and whether to stop."""
         length, online = part["ab"].shape[1], self.recipe.optimizer.online
         segments = cut_clip(length, self.recipe.optimizer.truncate, self.overlap)
         colors: list[Tensor] = []
