@@ -18,6 +18,7 @@ from ca_model import (
     preset,
     read_metadata,
     save_model,
+    tensors_hash,
     weights_hash,
 )
 from safetensors.torch import load_file, save_file
@@ -53,6 +54,15 @@ def test_saving_replaces_and_leaves_nothing_beside(weights: Path) -> None:
     save_model(create_model("tiny"), weights)
     assert weights_hash(weights) != before
     assert [path.name for path in weights.parent.iterdir()] == ["mine.safetensors"]
+
+
+def test_the_hash_of_tensors_is_that_of_names_and_values(weights: Path) -> None:
+    model = load_model(weights)
+    before = tensors_hash(model)
+    assert tensors_hash(load_model(weights)) == before
+    with torch.no_grad():
+        next(model.parameters()).view(-1)[0] += 1
+    assert tensors_hash(model) != before
 
 
 def test_a_failed_save_keeps_the_old_file(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
