@@ -70,7 +70,9 @@ def _weights(words: Sequence[str]) -> int:
         "--net", nargs="+", choices=SHIPPED, default=SHIPPED, help="which networks (default: all)"
     )
     parser.add_argument(
-        "--out", type=Path, help="folder (default: torch.hub.get_dir()/checkpoints, where they are looked for)"
+        "--out",
+        type=Path,
+        help="folder (default: torch.hub.get_dir()/checkpoints, where they are looked for)",
     )
     options = parser.parse_args(words)
     try:

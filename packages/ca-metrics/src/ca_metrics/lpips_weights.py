@@ -77,7 +77,9 @@ def write_lpips_weights(net: ShippedNet, folder: str | PathLike[str] | None = No
         PosixPath('/home/me/.cache/torch/hub/checkpoints/lpips_alex.safetensors')
     """
     if net not in _NETWORKS:
-        raise ValueError(f"net: expected one of {', '.join(_NETWORKS)}, got {net!r}; {_SOURCE} ships no other")
+        raise ValueError(
+            f"net: expected one of {', '.join(_NETWORKS)}, got {net!r}; {_SOURCE} ships no other"
+        )
     file, network, _, _ = _NETWORKS[net]
     try:
         package = distribution(_SOURCE)
@@ -157,9 +159,7 @@ def _rename(net: str, arrays: Mapping[str, Any], path: Path) -> Iterator[tuple[s
         yield f"lin{place}.weight", _kernel(arrays, layer, (1, 1, channels, 1), path)
 
 
-def _kernel(
-    arrays: Mapping[str, Any], layer: tuple[str, ...], shape: tuple[int, ...], path: Path
-) -> Tensor:
+def _kernel(arrays: Mapping[str, Any], layer: tuple[str, ...], shape: tuple[int, ...], path: Path) -> Tensor:
     # jax: side, side, in, out; torch: out, in, side, side.
     return _array(arrays, (*layer, "kernel"), shape, path).permute(3, 2, 0, 1).contiguous()
 
