@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import nn
 
 from ca_model.config import ColorAlignConfig
 from ca_model.copy_net import CopyNet
@@ -142,3 +143,11 @@ def read_metadata(path: str | Path) -> dict[str, str]:
 def weights_hash(path: str | Path) -> str:
     """SHA-256 of a weights file, in hexadecimal."""
     return hashlib.sha256(find_weights(path).read_bytes()).hexdigest()
+
+
+def tensors_hash(module: nn.Module) -> str:
+    """SHA-256 over the names and values of a module's tensors, for weights that came from no file, say from a hub."""
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
