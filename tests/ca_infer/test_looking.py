@@ -29,9 +29,9 @@ def test_plan_writes_stills_that_name_their_frames(
     said = capsys.readouterr().out
     assert "shot   1  frames           0-1" in said
     assert "frame 4  <- colour this" in said
-    picture = np.asarray(Image.open(folder / "frame_000004.png"))
-    assert picture.shape == (46, 74, 3)
-    assert (picture[..., 0] == picture[..., 1]).all()
+    image = np.asarray(Image.open(folder / "frame_000004.png"))
+    assert image.shape == (46, 74, 3)
+    assert (image[..., 0] == image[..., 1]).all()
     refs = ("--refs", still, "--weights", weights, "--size", "80x48")
     assert run("plan", film, "-o", tmp_path / "covered", *refs, "--cuts", "2") == 0
     assert "coverage" in capsys.readouterr().out
@@ -64,7 +64,7 @@ def test_preview_writes_a_sheet_and_no_film(
     assert sheet.height == 2 * (46 + 18 + 4)
     said = capsys.readouterr().out
     assert "the whole film: about 0 min" in said
-    assert "MB of pictures" in said
+    assert "MB of frames" in said
 
 
 def test_split_screen_and_report(make_film: MakeFilm, still: Path, weights: Path, tmp_path: Path) -> None:
