@@ -147,7 +147,7 @@ def test_output_that_another_process_is_making(
     unfinished.mkdir()
     (unfinished / "00000000-00000002.packets").write_text("theirs")
     hold = (
-        "import fcntl, sys; lock = open(sys.argv[1], 'w'); fcntl.lockf(lock, fcntl.LOCK_EX);"
+        "import fcntl, sys; lock = open(sys.argv[1], 'w'); fcntl.flock(lock, fcntl.LOCK_EX);"
         "print('held', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", hold, str(unfinished / ".lock")]
