@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -50,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = typed if typed[:1] == ["bench"] else spread_values(typed, "--refs")
     command = typer.main.get_command(app)
     try:
+        _listen_once()
         code = command.main(given, prog_name="infer", standalone_mode=False)
         return code if isinstance(code, int) else EXIT_DONE
     except (KeyboardInterrupt, typer.Abort):
@@ -65,6 +68,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 # Typer's usage errors share a base that newer versions do not export by name.
 _USAGE_ERROR: Any = typer.BadParameter.__bases__[0]
+
+
+def _listen_once() -> None:
+    """Let the first Ctrl-C stop the work, and no other disturb the tidying up; launchers forward a second one."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+
+    def stop(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, stop)
 
 
 def _library_errors() -> tuple[type[ValueError], ...]:
