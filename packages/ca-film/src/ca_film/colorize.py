@@ -17,7 +17,6 @@ from ca_film.options import ColorizeOptions
 from ca_film.output.blending import BackwardColors
 from ca_film.output.coverage import Coverage, is_report, write_report
 from ca_film.output.encoding import VIDEO_SUFFIXES, Encoding, choose_encoding
-from ca_film.output.mux import rehearse
 from ca_film.output.rendering import Renderer
 from ca_film.output.segments import split_shots
 from ca_film.output.targets import FolderTarget, Target, VideoTarget
@@ -108,9 +107,7 @@ def _make(
 ) -> Result:
     """Make everything but the output's name, inside the work folder."""
     sources = {path: file_signature(path) for path in [session.film.path, *_still_files(session)]}
-    notes = list(encoding.notes) if encoding else []
-    if encoding:
-        notes += rehearse(work.output_file("rehearsal"), session.film, encoding, options.streams).notes
+    notes = [*(encoding.notes if encoding else []), *_rehearse(target, work)]
     survey = _survey(session, options, work, progress)
     segments = split_shots(survey.shots, options.segment)
     coverage = _paint(session, survey, segments, target, work, progress)
@@ -127,6 +124,15 @@ def _make(
     if work.damaged:
         notes.append(f"{len(work.damaged)} files of the kept work were damaged and made again")
     return Result(out, joined.frames, len(survey.shots), joined.copied, notes, survey.problems, report)
+
+
+def _rehearse(target: Target, work: WorkFolder) -> list[str]:
+    try:
+        return target.rehearse()
+    except FilmError:
+        if work.is_new:
+            work.remove()
+        raise
 
 
 def _noted(result: Result, made: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ca_film.options import StreamChoice
 from ca_film.output.encoding import Encoding, fill_frame, open_encoder
-from ca_film.output.mux import Joined, join
+from ca_film.output.mux import Joined, join, rehearse
 from ca_film.output.rendering import Renderer
 from ca_film.output.segments import SegmentStore, SegmentWriter
 from ca_film.output.timing import check_timing
@@ -34,10 +34,17 @@ class VideoTarget:
     def __init__(
         self, film: Film, renderer: Renderer, encoding: Encoding, work: WorkFolder, choice: StreamChoice
     ) -> None:
+        self._refused: set[int] = set()
         self._film, self._renderer, self._encoding, self._choice = film, renderer, encoding, choice
         self._work = work
         self._store = SegmentStore(work)
         self._writer: SegmentWriter | None = None
+
+    def rehearse(self) -> list[str]:
+        """Try before the work what will be done after it; notes of what the container does not take."""
+        tried = rehearse(self._work.output_file("rehearsal"), self._film, self._encoding, self._choice)
+        self._refused = tried.refused
+        return tried.notes
 
     def has(self, segment: range) -> bool:
         """Whether a segment is finished."""
@@ -68,7 +75,9 @@ class VideoTarget:
     def prepare(self, survey: Survey, segments: Sequence[range]) -> Joined:
         """Join everything in the work folder, and read it back."""
         made = self.made
-        joined = join(made, self._film, self._encoding, self._store, segments, survey, self._choice)
+        joined = join(
+            made, self._film, self._encoding, self._store, segments, survey, self._choice, self._refused
+        )
         joined.notes += check_timing(made, self._film.format, survey.timestamps)
         return joined
 
@@ -101,6 +110,10 @@ class FolderTarget:
         self._folder = work.subfolder("frames")
         self._segment: range | None = None
         self._digests: dict[str, str] = {}
+
+    def rehearse(self) -> list[str]:
+        """PNG files go everywhere."""
+        return []
 
     def has(self, segment: range) -> bool:
         """Whether a segment is finished, and its files are still as they were written."""

@@ -48,6 +48,7 @@ class WorkFolder:
 
     Attributes:
         damaged: kept files that were found cut or altered; they count as missing.
+        is_new: whether the folder was not there before.
 
     Raises:
         FilmError: another job is making the same output, or what has the folder's name is somebody else's.
@@ -68,6 +69,7 @@ class WorkFolder:
         self.started_afresh: str | None = None
         self.damaged: list[str] = []
         self._folder = _folder_of(out)
+        self.is_new = not self._folder.exists()
         self._lock = _take_over(self._folder, out)
         try:
             before = self._read("signature")
