@@ -84,6 +84,7 @@ class Atlas(NamedTuple):
         features: of unit length in each cell.
         valid: which cells belong to a reference; the others only fill the picture.
         number: of the reference that a cell belongs to or continues, from 0.
+        partial: whether parts of a reference are masked; those are never matched.
     """
 
     lightness: Float[Tensor, "b 1 h w"]
@@ -91,28 +92,45 @@ class Atlas(NamedTuple):
     features: Float[Tensor, "b c h8 w8"]
     valid: Bool[Tensor, "b 1 h8 w8"]
     number: Float[Tensor, "b 1 h8 w8"]
+    partial: bool = False
 
     @classmethod
-    def of(cls, pictures: Sequence[tuple[Tensor, Tensor, Tensor]]) -> "Atlas":
+    def of(
+        cls,
+        pictures: Sequence[tuple[Tensor, Tensor, Tensor]],
+        masks: Sequence[Bool[Tensor, "b 1 _h8 _w8"] | None] | None = None,
+    ) -> "Atlas":
         """Lay out (lightness, ab, features) of each reference, `GAP` cells of continued border around each.
 
         So no place of a reference knows which others stand beside it.
 
+        Args:
+            pictures: of every reference. Behind a mask they should continue what lies before it: a match at the edge
+                of a mask is sharpened by up to 20 pixels, as one at the border of a picture is.
+            masks: the cells of each reference that may be matched; None: all of them.
+
         Raises:
-            ValueError: if a picture is not eight times as large as its features.
+            ValueError: if a picture is not eight times as large as its features, or a mask not as large as they.
         """
+        if masks is None:
+            masks = [None] * len(pictures)
         wide = max(features.shape[-1] for *_, features in pictures)
         rows = []
-        for number, (lightness, ab, features) in enumerate(pictures):
+        for number, ((lightness, ab, features), mask) in enumerate(zip(pictures, masks, strict=True)):
             h, w = features.shape[-2:]
             if lightness.shape[-2:] != (8 * h, 8 * w) or ab.shape[-2:] != (8 * h, 8 * w):
                 raise ValueError(
                     f"pictures: expected {8 * h} x {8 * w} pixels for {h} x {w} features, got "
                     f"{tuple(lightness.shape[-2:])} and {tuple(ab.shape[-2:])}"
                 )
+            inside = torch.ones_like(features[:, :1], dtype=torch.bool)
+            if mask is not None and mask.shape != inside.shape:
+                raise ValueError(
+                    f"masks: expected {tuple(inside.shape)} as the features, got {tuple(mask.shape)}"
+                )
             cells = (GAP, wide - w + GAP, GAP, GAP)
             pixels = tuple(8 * n for n in cells)
-            valid = F.pad(torch.ones_like(features[:, :1], dtype=torch.bool), cells)
+            valid = F.pad(inside if mask is None else mask, cells)
             rows.append(
                 (
                     F.pad(lightness, pixels, mode="replicate"),
@@ -122,11 +140,14 @@ class Atlas(NamedTuple):
                     torch.full_like(valid, number, dtype=features.dtype),
                 )
             )
-        return cls(*(torch.cat(parts, dim=2) for parts in zip(*rows, strict=True)))
+        whole = all(mask is None for mask in masks)
+        return cls(*(torch.cat(parts, dim=2) for parts in zip(*rows, strict=True)), partial=not whole)
 
     def repeat(self, times: int) -> "Atlas":
         """Each clip's atlas for so many frames of it, which lie next to each other in the batch."""
-        return self if times == 1 else Atlas(*(part.repeat_interleave(times, dim=0) for part in self))
+        if times == 1:
+            return self
+        return Atlas(*(part.repeat_interleave(times, dim=0) for part in self[:-1]), partial=self.partial)
 
 
 class ReferenceMatching(nn.Module):
@@ -158,7 +179,7 @@ class ReferenceMatching(nn.Module):
         Raises:
             ValueError: if batches or channels differ.
         """
-        match = match_features(features, atlas.features, valid=atlas.valid)
+        match = match_features(features, atlas.features, valid=atlas.valid, strict=atlas.partial)
         here, there = lightness.float(), atlas.lightness.float()
         pyramid = [(F.avg_pool2d(here, scale), F.avg_pool2d(there, scale)) for scale in (4, 2)]
         coarse, fine = MATCH_ITERATIONS
