@@ -25,12 +25,12 @@ from ca_data.dataset import ClipDataset, Sample, SyntheticDataset
 from ca_data.davis import davis_clips, davis_splits
 from ca_data.film_color import chroma_for_luma, film_chroma, fit_chroma, luma_to_lightness
 from ca_data.frames import Clip, FrameFolder, list_clips, write_frames
-from ca_data.pictures import read_picture
+from ca_data.pictures import read_partial_picture, read_picture
 from ca_data.prepared import EvaluationSet, PreparedClip, VideoSource, changed_clips, video_sources
 from ca_data.references import ReferenceConfig, choose_references, choose_start
 from ca_data.resize import resize
 from ca_data.seeding import sample_generator
-from ca_data.stills import ReferenceStill, load_references
+from ca_data.stills import ReferenceStill, list_references, load_reference, load_references
 from ca_data.synthetic import SyntheticClip, synthetic_clip
 from ca_data.transfer import film_from_srgb, srgb_from_film
 from ca_data.video import StreamInfo, VideoError, VideoInfo, choose_stream, open_video, probe
@@ -87,6 +87,8 @@ __all__ = [
     "fit_chroma",
     "lab_to_rgb",
     "list_clips",
+    "list_references",
+    "load_reference",
     "load_references",
     "luma_from_codes",
     "luma_to_codes",
@@ -96,6 +98,7 @@ __all__ = [
     "open_video",
     "plane",
     "probe",
+    "read_partial_picture",
     "read_picture",
     "resize",
     "rgb_to_lab",
