@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from ca_data import VideoError
+from ca_data import VideoError, parse_size
 from rich.console import Console
 
-from ca_infer.arguments import parse_size, spread_values
+from ca_infer.arguments import spread_values
 from ca_infer.errors import EXIT_BAD_INPUT, EXIT_DONE, EXIT_INTERRUPTED, EXIT_PARTLY_DECODED, InferError
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def colorize(
     options = ColorizeOptions(
         references=tuple(refs),
         weights=weights,
-        size=parse_size(size),
+        size=_size(size),
         device=device,
         look=Look(saturation, strength, compare),
         overwrite=overwrite,
@@ -207,12 +207,11 @@ def bench(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
 ) -> None:
     """Time the network: median seconds per frame, and where they go."""
-    from ca_infer.arguments import choose_device
     from ca_infer.bench import bench as run
-    from ca_infer.weights import load_weights
+    from ca_infer.weights import find_device, load_weights
 
     loaded = load_weights(weights, allow_preset=True)
-    report = run(loaded.model, parse_size(size), frames, refs, choose_device(device))
+    report = run(loaded.model, _size(size), frames, refs, find_device(device))
     if as_json:
         print(json.dumps(report.as_dict()))
         return
@@ -284,7 +283,7 @@ def plan(
     from ca_infer.progress import ProgressBar
 
     options = ColorizeOptions(
-        tuple(refs or ()), weights, parse_size(size), device, overwrite=overwrite, cuts=_cuts(cuts)
+        tuple(refs or ()), weights, _size(size), device, overwrite=overwrite, cuts=_cuts(cuts)
     )
     folder = out if out is not None else Path(f"{source.stem}-plan")
     with ProgressBar() as bar:
@@ -318,6 +317,13 @@ def _report(result: Result) -> int:
     for problem in result.problems:
         print(f"  {problem}", file=sys.stderr)
     return EXIT_PARTLY_DECODED
+
+
+def _size(text: str) -> tuple[int, int]:
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise InferError(f"--{error}") from error
 
 
 def _rate(text: str) -> Fraction:

@@ -6,9 +6,11 @@ import fcntl
 import hashlib
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ca_data import write_atomically
 from ca_model import RecurrentState
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -89,10 +91,8 @@ class PartialWork:
         That one is for a process killed before the segment that ends here has its name.
         """
         tensors = state.named_tensors()
-        final = self._state_file(index)
-        growing = final.with_suffix(".growing")
-        save_file({name: value.contiguous().cpu() for name, value in tensors.items()}, growing)
-        growing.replace(final)
+        kept = {name: value.contiguous().cpu() for name, value in tensors.items()}
+        write_atomically(self._state_file(index), partial(save_file, kept))
         for earlier in sorted(self.folder.glob("*.state.safetensors"))[:-2]:
             earlier.unlink()
 
@@ -134,6 +134,4 @@ def file_signature(path: Path) -> str:
 
 
 def _write(path: Path, value: Any) -> None:
-    growing = path.with_suffix(".growing")
-    growing.write_text(json.dumps(value))
-    growing.replace(path)
+    write_atomically(path, json.dumps(value))

@@ -11,7 +11,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ca_infer.arguments import choose_device
 from ca_infer.film import Film, Survey
 from ca_infer.folder_film import FolderFilm
 from ca_infer.geometry import network_size
@@ -19,7 +18,7 @@ from ca_infer.options import ColorizeOptions
 from ca_infer.painter import Painter
 from ca_infer.references import Reference, prepare_references
 from ca_infer.video_film import VideoFilm
-from ca_infer.weights import LoadedModel, load_weights
+from ca_infer.weights import LoadedModel, find_device, load_weights
 
 __all__ = ["Session", "open_film", "open_session"]
 
@@ -81,7 +80,7 @@ def open_session(source: Path, options: ColorizeOptions) -> Session:
     """
     film = open_film(source, options.rate)
     references = prepare_references(options.references, options.size)
-    device = choose_device(options.device)
+    device = find_device(options.device)
     return Session(film, references, load_weights(options.weights), device, options.size)
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ca_model
+import torch
 from ca_model import ColorAlignNet, ModelError
 
 from ca_infer.errors import InferError
 
-__all__ = ["LoadedModel", "default_weights", "load_weights"]
+__all__ = ["LoadedModel", "default_weights", "find_device", "load_weights"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,18 @@ def load_weights(name: str | None, *, allow_preset: bool = False) -> LoadedModel
             f"weights {wanted} cannot be read ({error.strerror or error}); check the path"
         ) from error
     return LoadedModel(model, _shown(wanted), _digest(model))
+
+
+def find_device(name: str) -> torch.device:
+    """`ca_model.choose_device`, its refusal in the command line's words.
+
+    Raises:
+        InferError: if the device is unknown or not there.
+    """
+    try:
+        return ca_model.choose_device(name)
+    except ModelError as error:
+        raise InferError(f"--{error}") from error
 
 
 def _shown(wanted: str) -> str:

@@ -23,12 +23,18 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
-    "train": Command("ca_trainer.train_command", "Train a network; this is what runs without a command."),
-    "evaluate": Command("ca_trainer.evaluation", "Score a network or a baseline on clips; writes a report."),
+    "train": Command("ca_trainer.training.command", "Train a network; this is what runs without a command."),
+    "evaluate": Command(
+        "ca_trainer.evaluation.command", "Score a network or a baseline on clips; writes a report."
+    ),
     "ablate": Command("ca_trainer.ablation", "Train and score the network and its four ablations."),
-    "prepare": Command("ca_trainer.prepare", "Make an evaluation set out of DAVIS or a folder of videos."),
-    "bench": Command("ca_trainer.bench", "Measure speed and memory of training on this machine."),
-    "report": Command("ca_trainer.curves", "Draw the curves of several training runs side by side."),
+    "prepare": Command(
+        "ca_trainer.evaluation.prepare", "Make an evaluation set out of DAVIS or a folder of videos."
+    ),
+    "bench": Command("ca_trainer.training.bench", "Measure speed and memory of training on this machine."),
+    "report": Command(
+        "ca_trainer.training.compare", "Draw the curves of several training runs side by side."
+    ),
 }
 
 

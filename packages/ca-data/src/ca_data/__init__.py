@@ -23,12 +23,13 @@ from ca_data.color import (
 )
 from ca_data.dataset import ClipDataset, Sample, SyntheticDataset
 from ca_data.davis import davis_clips, davis_splits
+from ca_data.files import write_atomically
 from ca_data.film_color import chroma_for_luma, film_chroma, fit_chroma, luma_to_lightness
 from ca_data.frames import Clip, FrameFolder, list_clips, write_frames
 from ca_data.pictures import read_partial_picture, read_picture
 from ca_data.prepared import EvaluationSet, PreparedClip, VideoSource, changed_clips, video_sources
 from ca_data.references import ReferenceConfig, choose_references, choose_start
-from ca_data.resize import resize
+from ca_data.resize import parse_size, resize
 from ca_data.seeding import sample_generator
 from ca_data.stills import ReferenceStill, list_references, load_reference, load_references
 from ca_data.synthetic import SyntheticClip, synthetic_clip
@@ -96,6 +97,7 @@ __all__ = [
     "network_to_rgb",
     "normalize_lab",
     "open_video",
+    "parse_size",
     "plane",
     "probe",
     "read_partial_picture",
@@ -113,6 +115,7 @@ __all__ = [
     "video_sources",
     "weaken_color",
     "wear_color",
+    "write_atomically",
     "write_frames",
     "ycbcr_to_rgb",
 ]

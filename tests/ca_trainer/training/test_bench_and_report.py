@@ -1,0 +1,70 @@
+"""`bench` and `report`."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from ca_trainer.cli import main
+from ca_trainer.recipe_toml import load_recipe
+from ca_trainer.training.bench import count_flop
+from ca_trainer.training.run import train
+from PIL import Image
+from torch.nn import functional as F
+
+
+def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as ending:
+        main(arguments)
+    told = capsys.readouterr()
+    return int(ending.value.code or 0), told.out, told.err
+
+
+def test_bench_measures_what_it_says(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ca_trainer.training.bench.MATRIX_SIDE", {"cpu": 256})
+    monkeypatch.setattr("ca_trainer.training.bench.PASSES", 1)
+    small = ["bench", "--device", "cpu", "--preset", "tiny", "--size", "48x32", "--frames", "2"]
+    code, told, _ = run([*small, "--json"], capsys)
+    assert code == 0
+    (result,) = json.loads(told)
+    assert (result["preset"], result["size"], result["device"]) == ("tiny", [32, 48], "cpu")
+    for name in ("forward_fps", "training_fps", "forward_share", "training_share", "ceiling_gflops"):
+        assert result[name] > 0
+    assert result["training_fps"] < result["forward_fps"]
+    assert result["peak_mib"] > 10
+    for options, expected in (
+        (["--preset", "huge"], "--preset: expected some of"),
+        (["--size", "big"], "size: expected WIDTHxHEIGHT"),
+    ):
+        code, _, error = run(["bench", *options], capsys)
+        assert code == 2
+        assert expected in error
+
+
+def test_operations_of_attention_on_a_cpu_are_counted() -> None:
+    q, k = torch.zeros(1, 2, 5, 8, requires_grad=True), torch.zeros(1, 2, 7, 8)
+    forward = 2 * (2 * 5 * 7 * 8) * 2  # both products, two heads
+    assert count_flop(lambda: F.scaled_dot_product_attention(q, k, k)) == forward
+    assert count_flop(lambda: F.scaled_dot_product_attention(q, k, k).sum().backward()) > 2 * forward
+
+
+def test_report_draws_several_runs(
+    tmp_path: Path, quick: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, rate in (("slow", 1e-4), ("fast", 1e-3)):
+        change = f"optimizer.learning_rate={rate}"
+        train(load_recipe("demo", [*quick, "steps=2", change]), out=tmp_path / name)
+    Image.new("RGB", (8, 8)).save(tmp_path / "fast" / "preview.png")
+    runs = [str(tmp_path / name) for name in ("slow", "fast")]
+    assert run(["report", *runs, "--out", str(tmp_path / "out")], capsys)[0] == 0
+    assert Image.open(tmp_path / "out" / "curves.png").width > 500
+    page = (tmp_path / "out" / "curves.html").read_text()
+    assert page.count("data:image/png;base64,") == 2
+    row = re.search(r"<code>optimizer.learning_rate</code></td>\s*<td>0.0001</td><td>0.001</td>", page)
+    assert row
+    code, _, error = run(["report", str(tmp_path)], capsys)
+    assert (code, error.count("\n")) == (2, 1)
+    assert "holds no run" in error
