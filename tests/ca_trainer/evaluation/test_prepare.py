@@ -10,15 +10,15 @@ import torch
 from ca_data import (
     EvaluationSet,
     FrameFolder,
-    VideoClip,
+    VideoReader,
     changed_clips,
     davis_clips,
-    davis_splits,
     resize,
     synthetic_clip,
     video_sources,
     write_frames,
 )
+from ca_data.davis import davis_splits
 from ca_trainer.cli import main
 
 SIZE = ("--size", "48x32")
@@ -154,7 +154,7 @@ def test_a_folder_of_videos_is_decoded_and_resized(tmp_path: Path, capsys: pytes
     videos = ("--videos", film.parent, "--name", "Videvo", "--most-frames", 3, *SIZE, "--out", out)
     assert prepare(*videos) == 0
     assert "Videvo: 1 clip, 3 frames" in capsys.readouterr().out
-    expected = resize(VideoClip(film).read([0, 1, 2]), (32, 48))
+    expected = resize(torch.stack([frame.rgb() for frame in VideoReader(film)][:3]), (32, 48))
     assert torch.equal(FrameFolder(out / "lake").read(), expected)
     assert json.loads((out / "manifest.json").read_text())["clips"]["lake"]["source_size"] == [64, 48]
     assert prepare(*videos) == 0

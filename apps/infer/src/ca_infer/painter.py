@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from ca_model import RecurrentState
+from ca_model import Prediction, RecurrentState, colorize_clip
 from jaxtyping import Float
 from torch import Tensor
 
@@ -17,21 +16,6 @@ if TYPE_CHECKING:
     from ca_model import ColorAlignNet
 
 __all__ = ["Painter", "Prediction"]
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What the network says about one picture, at its own size, upright, on the CPU.
-
-    Args:
-        ab: `2 h w`, ab/110.
-        confidence: `1 h w` in [0, 1], how well the references cover each place.
-        state: what the network needs to go on after this picture, where it runs.
-    """
-
-    ab: Float[Tensor, "2 h w"]
-    confidence: Float[Tensor, "1 h w"]
-    state: RecurrentState | None = None
 
 
 class Painter:
@@ -45,7 +29,6 @@ class Painter:
 
     def __init__(self, model: ColorAlignNet, references: Sequence[Reference], device: torch.device) -> None:
         self._model = model.to(device).eval()
-        self._device = device
         with torch.no_grad():
             self._tokens = self._model.encode_references(
                 [reference.lab[None].to(device) for reference in references]
@@ -73,11 +56,4 @@ class Painter:
         Yields:
             One prediction per picture, but for those looked back at, a few pictures behind.
         """
-        frames = (frame[None].to(self._device) for frame in lightness)
-        known = {place: ab[None].to(self._device) for place, ab in (given or {}).items()}
-        state = None if state is None else state.to(self._device)
-        # No inference mode: the tensors travel to other threads and are worked on in place there.
-        with torch.no_grad():
-            for output in self._model.stream(frames, self._tokens, given=known, state=state):
-                ab, confidence = output.ab[0, 0].float().cpu(), output.confidence[0, 0].float().cpu()
-                yield Prediction(ab, confidence, output.state)
+        yield from colorize_clip(self._model, lightness, self._tokens, given=given, state=state)

@@ -1,4 +1,4 @@
-"""Files that are whole under their name, whenever a kill comes."""
+"""Atomic writes: a file is whole under its name or not there, whenever a kill comes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["write_atomically"]
 
 
 def write_atomically(path: str | Path, content: str | bytes | Callable[[Path], object]) -> None:
-    """Write a file under a temporary name, flush it to the disk and rename it.
+    """Write a file atomically: under a temporary name, flushed to the disk, then renamed.
 
     The temporary file is made anew (never an existing file or what a symbolic link points at), hidden, in the
     folder of `path`. Where `path` is itself a symbolic link, the link is replaced.

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ca_data.files import write_atomically
 from ca_data.frames import FrameFolder, list_clips, write_frames
-from ca_data.pictures import natural_order
+from ca_data.images import natural_order
 from ca_data.resize import resize
 
 __all__ = [

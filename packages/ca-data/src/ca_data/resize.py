@@ -20,7 +20,7 @@ def resize(
     """Resize with the antialiased bicubic filter (a = -0.5, support widened when shrinking).
 
     It is Pillow's BICUBIC: sharp, without the ringing of Lanczos on the hard edges of chroma, equal on every
-    device, and differentiable. Pixel centres lie at half integers, so the picture does not shift.
+    device, and differentiable. Pixel centres lie at half integers, so the frame does not shift.
 
     Args:
         frames: `... c h w`, uint8 or floating point of any range (floats may overshoot a little at edges and

@@ -1,4 +1,4 @@
-"""Reference stills: the colour pictures a film takes its colours from."""
+"""Reference stills: the colour images a film takes its colours from."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from jaxtyping import Bool, UInt8
 from torch import Tensor
 
-from ca_data.pictures import PICTURE_SUFFIXES, natural_order, read_partial_picture
+from ca_data.images import IMAGE_SUFFIXES, natural_order, read_partial_image
 
 __all__ = ["ReferenceStill", "list_references", "load_reference", "load_references"]
 
@@ -40,17 +40,17 @@ def load_references(paths: str | Path | Iterable[str | Path]) -> list[ReferenceS
     A name whose stem ends in an underscore and six or more digits belongs to that frame: `name_000040.png` is
     frame 40. Any other name (also `0000874_out.png`, whose number stands at the front: such numbers count
     frames of some longer film at least as often as of the one at hand) gives `frame=None`. Of a still with
-    transparent parts only what is opaque counts (see `read_partial_picture`).
+    transparent parts only what is opaque counts (see `read_partial_image`).
 
     Args:
-        paths: one path or several; a folder stands for every picture directly in it, in natural order. A file
+        paths: one path or several; a folder stands for every image directly in it, in natural order. A file
             named twice is taken once.
 
     Returns:
         The stills, in the order given.
 
     Raises:
-        ValueError: if nothing is given, a path is missing, a folder holds no pictures, or a picture cannot be
+        ValueError: if nothing is given, a path is missing, a folder holds no images, or an image cannot be
             read or is transparent everywhere.
 
     Example:
@@ -71,7 +71,7 @@ def load_reference(path: str | Path) -> ReferenceStill:
         ValueError: as there.
     """
     path = Path(path)
-    image, opaque = read_partial_picture(path)
+    image, opaque = read_partial_image(path)
     whole = opaque is None or bool(opaque.all())
     return ReferenceStill(path, image, _frame_number(path), None if whole else opaque)
 
@@ -80,26 +80,24 @@ def list_references(paths: str | Path | Iterable[str | Path]) -> list[Path]:
     """Name the files that `load_references` would load, without opening one.
 
     Raises:
-        ValueError: if nothing is given, or a folder holds no pictures.
+        ValueError: if nothing is given, or a folder holds no images.
     """
     given = [paths] if isinstance(paths, str | Path) else list(paths)
     if not given:
         raise ValueError("references must name at least one file or folder, got none; give a still in colour")
     files: dict[Path, Path] = {}
     for path in map(Path, given):
-        for file in _pictures_in(path) if path.is_dir() else [path]:
+        for file in _images_in(path) if path.is_dir() else [path]:
             files.setdefault(file.resolve(), file)
     return list(files.values())
 
 
-def _pictures_in(folder: Path) -> list[Path]:
-    found = [
-        p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES and not p.name.startswith(".")
-    ]
+def _images_in(folder: Path) -> list[Path]:
+    found = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")]
     if not found:
         raise ValueError(
-            f"reference folder {folder} holds no pictures, expected files ending in "
-            f"{', '.join(PICTURE_SUFFIXES)}; check the path"
+            f"reference folder {folder} holds no images, expected files ending in "
+            f"{', '.join(IMAGE_SUFFIXES)}; check the path"
         )
     return sorted(found, key=natural_order)
 

@@ -8,7 +8,7 @@ from ca_metrics.perceptual import LPIPS, LPIPSUnavailable, load_lpips, lpips
 from ca_metrics.pixel import PSNR, psnr
 from ca_metrics.structural import SSIM, ssim
 from ca_metrics.temporal import WarpingError, visibility_mask, warping_error
-from ca_metrics.video import METRICS, ClipScorer, ClipScores, evaluate_clip, mean_scores, score_clip
+from ca_metrics.video import METRICS, ClipScorer, ClipScores, mean_scores, score_clip
 
 __all__ = [
     "CDC",
@@ -24,7 +24,6 @@ __all__ = [
     "WarpingError",
     "cdc",
     "colorfulness",
-    "evaluate_clip",
     "load_lpips",
     "lpips",
     "mean_scores",

@@ -62,8 +62,8 @@ def colorize_clip(
 ) -> Iterator[Prediction]:
     """Colour one stretch of a shot frame by frame, in memory that does not grow with its length.
 
-    Frames, stills and given colours are brought to the model's device as they are needed; a frame comes out once the
-    `neighbors` after it are in. No gradient is kept.
+    Everything is brought to the model's device, frames one by one; a frame comes out once the `neighbors` after it are
+    in. No gradient is kept, but what comes out may be worked on in place, in other threads as well.
 
     Args:
         model: the network, in evaluation mode.

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -123,10 +123,11 @@ def frame_of(frames: T, b: int, index: int) -> T:
     """
     value: Any = frames
     if isinstance(value, Tensor):
-        return value.view(b, -1, *value.shape[1:])[:, index]  # type: ignore[return-value]
-    if isinstance(value, tuple):
-        return type(value)(*(frame_of(part, b, index) for part in value))
-    return [frame_of(part, b, index) for part in value] if isinstance(value, list) else value
+        value = value.view(b, -1, *value.shape[1:])[:, index]
+    elif isinstance(value, list | tuple):
+        parts = [frame_of(part, b, index) for part in value]
+        value = parts if isinstance(value, list) else type(value)(*parts)
+    return cast(T, value)
 
 
 def lookahead_windows(frames: Iterable[T], neighbors: int, *, resumes: bool = False) -> Iterator[list[T]]:

@@ -3,7 +3,7 @@
 `PaperNet` and `CopyNet` fill in how references and frames are encoded and how a frame is reconstructed.
 """
 
-# The hub's mixin would fill a dataclass it finds in an annotation and drop the fields it does not know; annotations that
+# The hub's mixin fills a dataclass it finds in an annotation, and drops the fields it does not know; annotations that
 # are only names make it hand over the plain values instead.
 from __future__ import annotations
 

@@ -87,8 +87,8 @@ class CopyReconstruction(nn.Module):
     """Reconstruct frame after frame by mixing copied colours.
 
     Args:
-        config: `width` channels at H/4 (half as many at H/2), `body_width` of the body at H/8; the rest says which copies
-            there are.
+        config: `width` channels at H/4 (half as many at H/2), `body_width` of the body at H/8, and which copies there
+            are.
 
     Attributes:
         propagate: carries the previous frame to the current one, at full resolution.
@@ -132,7 +132,7 @@ class CopyReconstruction(nn.Module):
         shares = () if self.choose_recalled is None else (self.choose_recalled,)
         for layer in (self.choose_head, self.enlarge, self.output, *shares):
             nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+            nn.init.zeros_(layer.bias)
 
     def step(
         self,

@@ -112,14 +112,12 @@ class ModelColorizer:
         if not weights and not shipped:
             raise TrainerError("weights: expected --weights FILE.safetensors, got none, and none are shipped")
         source = weights or shipped[0]
-        self._device = device
         self._model = ca_model.load_model(source).to(device).eval()
         file = Path(source)
         self.name = name or (file.resolve().parent.name if file.name == "weights.safetensors" else file.stem)
         digest = _tensors_hash(self._model) if source.startswith("hub:") else ca_model.weights_hash(source)
         self.identity: dict[str, Any] = {"method": "model", "weights": {"name": source, "sha256": digest}}
 
-    @torch.inference_mode()
     def colorize(
         self,
         clip: str,
@@ -128,17 +126,13 @@ class ModelColorizer:
     ) -> Iterator[UInt8[Tensor, "3 h w"]]:
         """See ``Colorizer.colorize``."""
         del clip
-        stills = {
-            frame: normalize_lab(lab)[None].to(self._device) for frame, lab in sorted(references.items())
-        }
-        tokens = self._model.encode_references(list(stills.values()))
+        stills = {frame: normalize_lab(lab) for frame, lab in sorted(references.items())}
         # The network may look some frames ahead, so L waits here until its ab comes.
         waiting: deque[Tensor] = deque()
-        frames = (frame[None].to(self._device) / LIGHTNESS_SCALE - 1 for frame in _noting(lightness, waiting))
-        given = {frame: still[:, 1:] for frame, still in stills.items()}
-        for output in self._model.stream(frames, tokens, given=given):
-            ab = output.ab[0, 0].float().cpu() * AB_SCALE
-            yield to_uint8(lab_to_rgb(torch.cat([waiting.popleft(), ab])))
+        frames = (frame / LIGHTNESS_SCALE - 1 for frame in _noting(lightness, waiting))
+        given = {frame: still[1:] for frame, still in stills.items()}
+        for colors in ca_model.colorize_clip(self._model, frames, list(stills.values()), given=given):
+            yield to_uint8(lab_to_rgb(torch.cat([waiting.popleft(), colors.ab * AB_SCALE])))
 
 
 class FolderColorizer:

@@ -30,7 +30,6 @@ class Batch(TypedDict):
     references: Float[Tensor, "b m 3 h w"]
     clip: list[str]
     start: Int[Tensor, " b"]
-    reference_frames: Int[Tensor, "b m"]
     known: Bool[Tensor, " b"]
     known_ab: Float[Tensor, "b 2 h w"]
 

@@ -1,4 +1,4 @@
-"""Decoding one picture file to 8-bit sRGB, whatever it holds, or one clear error."""
+"""Image files of any kind read as 8-bit sRGB, or one clear error."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from jaxtyping import Bool, UInt8
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-__all__ = ["PICTURE_SUFFIXES", "natural_order", "read_partial_picture", "read_picture"]
+__all__ = ["IMAGE_SUFFIXES", "natural_order", "read_image", "read_partial_image"]
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 # Alpha, of 255, from which on a pixel counts: softer edges of a brush are left out.
 _OPAQUE = 128
 
 
-def read_picture(path: str | Path) -> UInt8[Tensor, "3 h w"]:
-    """Read one picture as 8-bit sRGB.
+def read_image(path: str | Path) -> UInt8[Tensor, "3 h w"]:
+    """Read one image file as 8-bit sRGB.
 
     EXIF rotation is applied, embedded colour profiles are converted to sRGB, palettes, grey, CMYK and 16-bit
-    grey are expanded (16-bit values divided by 257). Of a file with several pictures the first is taken. An
+    grey are expanded (16-bit values divided by 257). Of a file with several images the first is taken. An
     alpha channel is dropped where it is opaque; real transparency is refused, since what lies under it has no
     agreed colour.
 
@@ -34,26 +34,26 @@ def read_picture(path: str | Path) -> UInt8[Tensor, "3 h w"]:
         `3 h w` uint8.
 
     Raises:
-        ValueError: if the file is missing, is no picture, is broken, is transparent, or holds floating-point
+        ValueError: if the file is missing, is no image, is broken, is transparent, or holds floating-point
             values.
 
     Example:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "red.png"
         >>> Image.new("RGB", (5, 3), (255, 0, 0)).save(path)
-        >>> read_picture(path).shape, read_picture(path)[:, 0, 0].tolist()
+        >>> read_image(path).shape, read_image(path)[:, 0, 0].tolist()
         (torch.Size([3, 3, 5]), [255, 0, 0])
     """
-    rgb, opaque = read_partial_picture(path)
+    rgb, opaque = read_partial_image(path)
     if opaque is not None:
-        raise ValueError(f"picture {path} has transparent parts; flatten it and save it again")
+        raise ValueError(f"image {path} has transparent parts; flatten it and save it again")
     return rgb
 
 
-def read_partial_picture(path: str | Path) -> tuple[UInt8[Tensor, "3 h w"], Bool[Tensor, "1 h w"] | None]:
-    """Read one picture as 8-bit sRGB of which only a part may count.
+def read_partial_image(path: str | Path) -> tuple[UInt8[Tensor, "3 h w"], Bool[Tensor, "1 h w"] | None]:
+    """Read one image file as 8-bit sRGB of which only a part may count.
 
-    As `read_picture`, but transparency is taken for a mask: pixels whose alpha is at least half of full count.
+    As `read_image`, but transparency is taken for a mask: pixels whose alpha is at least half of full count.
 
     Args:
         path: the file.
@@ -63,31 +63,31 @@ def read_partial_picture(path: str | Path) -> tuple[UInt8[Tensor, "3 h w"], Bool
         under transparent pixels means nothing.
 
     Raises:
-        ValueError: as `read_picture`, and if no pixel is opaque.
+        ValueError: as `read_image`, and if no pixel is opaque.
 
     Example:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "part.png"
-        >>> picture = Image.new("RGBA", (5, 3), (255, 0, 0, 0))
-        >>> picture.paste((0, 255, 0, 255), (0, 0, 2, 3))
-        >>> picture.save(path)
-        >>> read_partial_picture(path)[1][0, 0].tolist()
+        >>> image = Image.new("RGBA", (5, 3), (255, 0, 0, 0))
+        >>> image.paste((0, 255, 0, 255), (0, 0, 2, 3))
+        >>> image.save(path)
+        >>> read_partial_image(path)[1][0, 0].tolist()
         [True, True, False, False, False]
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"picture {path} does not exist (or is no file); check the path")
+        raise ValueError(f"image {path} does not exist (or is no file); check the path")
     try:
-        with Image.open(path) as picture:
-            rgb, alpha = _to_rgb(ImageOps.exif_transpose(picture), path)
+        with Image.open(path) as image:
+            rgb, alpha = _to_rgb(ImageOps.exif_transpose(image), path)
             pixels = np.array(rgb)
             opaque = None if alpha is None else torch.from_numpy(np.array(alpha))[None] >= _OPAQUE
     except UnidentifiedImageError as error:
-        raise ValueError(f"picture {path} is not a picture in a known format; convert it to PNG") from error
+        raise ValueError(f"image {path} is not an image in a known format; convert it to PNG") from error
     except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise ValueError(f"picture {path} cannot be read ({_one_line(error)}); it may be damaged") from error
+        raise ValueError(f"image {path} cannot be read ({_one_line(error)}); it may be damaged") from error
     if opaque is not None and not opaque.any():
-        raise ValueError(f"picture {path} is transparent everywhere; leave opaque what is to count")
+        raise ValueError(f"image {path} is transparent everywhere; leave opaque what is to count")
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), opaque
 
 
@@ -109,44 +109,42 @@ def natural_order(path: Path) -> tuple[list[tuple[int, int | str]], str]:
     return key, path.name
 
 
-def _to_rgb(picture: Image.Image, path: Path) -> tuple[Image.Image, Image.Image | None]:
-    """The picture in sRGB, and its alpha where it has any that is not full."""
-    if picture.mode in ("I", "I;16", "I;16L", "I;16B", "I;16N"):
-        wide = np.asarray(picture).astype(np.int64)
+def _to_rgb(image: Image.Image, path: Path) -> tuple[Image.Image, Image.Image | None]:
+    """The image in sRGB, and its alpha where it has any that is not full."""
+    if image.mode in ("I", "I;16", "I;16L", "I;16B", "I;16N"):
+        wide = np.asarray(image).astype(np.int64)
         # Pillow gives 16-bit grey as signed 32-bit in some formats; both mean 0..65535.
         return Image.fromarray(((wide.clip(0, 65535) + 128) // 257).astype(np.uint8)).convert("RGB"), None
-    if picture.mode == "F":
+    if image.mode == "F":
         raise ValueError(
-            f"picture {path} holds floating-point values, whose range is not known; save it as PNG"
+            f"image {path} holds floating-point values, whose range is not known; save it as PNG"
         )
-    if not picture.has_transparency_data:
-        return _through_profile(picture), None
-    profile = picture.info.get("icc_profile")
-    picture = picture.convert("RGBA") if picture.mode in ("P", "PA", "La", "LA", "RGBa") else picture
-    alpha = picture.convert("RGBA").getchannel("A")
-    opaque = picture.convert("RGB")
+    if not image.has_transparency_data:
+        return _through_profile(image), None
+    profile = image.info.get("icc_profile")
+    image = image.convert("RGBA") if image.mode in ("P", "PA", "La", "LA", "RGBa") else image
+    alpha = image.convert("RGBA").getchannel("A")
+    opaque = image.convert("RGB")
     if profile:
         opaque.info["icc_profile"] = profile
     return _through_profile(opaque), None if alpha.getextrema() == (255, 255) else alpha
 
 
-def _through_profile(picture: Image.Image) -> Image.Image:
+def _through_profile(image: Image.Image) -> Image.Image:
     """Follow an embedded colour profile to sRGB; a broken one is ignored, as every viewer does."""
-    profile = picture.info.get("icc_profile")
+    profile = image.info.get("icc_profile")
     if not profile:
-        return picture.convert("RGB")
-    if picture.mode not in ("RGB", "CMYK", "L", "LAB"):
-        picture = picture.convert("RGB")
+        return image.convert("RGB")
+    if image.mode not in ("RGB", "CMYK", "L", "LAB"):
+        image = image.convert("RGB")
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if "srgb" in ImageCms.getProfileDescription(source).lower():
-            return picture.convert("RGB")
-        converted = ImageCms.profileToProfile(
-            picture, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
-        )
+            return image.convert("RGB")
+        converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
     except (ImageCms.PyCMSError, OSError):
-        return picture.convert("RGB")
-    return converted if converted is not None else picture.convert("RGB")
+        return image.convert("RGB")
+    return converted if converted is not None else image.convert("RGB")
 
 
 def _one_line(error: BaseException) -> str:
