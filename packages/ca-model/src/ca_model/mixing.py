@@ -31,7 +31,9 @@ def convex_upsample(
     return rearrange(mixed, "b c f g h w -> b c (h f) (w g)")
 
 
-def mix(x: Tensor, y: Tensor, share: Tensor) -> Tensor:
+def mix(
+    x: Float[Tensor, "*axes"], y: Float[Tensor, "*axes"], share: Float[Tensor, "*_axes"]
+) -> Float[Tensor, "*axes"]:
     """`torch.lerp` for tensors of several precisions, as they come under autocast."""
     return x + share * (y - x)
 
@@ -42,9 +44,13 @@ def around(error: Float[Tensor, "b 1 h w"], window: int) -> Float[Tensor, "b 1 h
     return F.avg_pool2d(error.square(), window, 1, radius, count_include_pad=False).add(1e-8).sqrt()
 
 
-def enlarge_copies(copies: Float[Tensor, "b k 2 h w"], size: torch.Size) -> Float[Tensor, "b k 2 h2 w2"]:
+def enlarge_copies(
+    copies: Float[Tensor, "b k 2 h w"], size: torch.Size | tuple[int, ...]
+) -> Float[Tensor, "b k 2 h2 w2"]:
+    """Bilinear interpolation of the copies of all heads."""
     return resize(copies.flatten(1, 2), size).unflatten(1, (-1, 2))
 
 
-def resize(x: Tensor, size: torch.Size | tuple[int, ...]) -> Tensor:
+def resize(x: Float[Tensor, "b c h w"], size: torch.Size | tuple[int, ...]) -> Float[Tensor, "b c h2 w2"]:
+    """Bilinear interpolation to a height and width."""
     return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=False)
