@@ -107,8 +107,8 @@ class Atlas(NamedTuple):
         So no place of a reference knows which others stand beside it.
 
         Args:
-            references: of every one its parts. Behind a mask they should continue what lies before it: a match at the edge
-                of a mask is sharpened by up to 20 pixels, as one at the border of a picture is.
+            references: of every one its parts. Behind a mask they should continue what lies before it: a match at the
+                edge of a mask is sharpened by up to 20 pixels, as one at the border of a picture is.
             masks: the cells of each reference that may be matched; None: all of them.
 
         Raises:
