@@ -20,7 +20,8 @@ ALLOWED = {
     **{name: set() for name in NETWORK | LIBRARIES - {"ca_model"}},
     "ca_model": NETWORK,
     "ca_trainer": LIBRARIES,
-    "ca_infer": LIBRARIES - {"ca_losses"},
+    "ca_film": {"ca_model", "ca_data"},
+    "ca_infer": {"ca_film", "ca_model", "ca_data", "ca_metrics"},
 }
 
 
@@ -115,6 +116,7 @@ class Rooms(NamedTuple):
 
 ROOMS = {
     "ca_trainer": Rooms({"training": set(), "evaluation": set()}, above={"ablation", "cli"}),
+    "ca_film": Rooms({"source": set(), "network": {"source"}, "output": {"source"}}),
 }
 
 
