@@ -22,6 +22,7 @@ from ca_model.partial import fill_hidden
 from ca_model.presets import PRESETS, preset
 from ca_model.semantic import SemanticEncoder
 from ca_model.state import Keyframe, Recollection, RecurrentState
+from ca_model.two_sided import backward_windows, blend_passes, colorize_both_ways
 
 __all__ = [
     "PRESETS",
@@ -42,7 +43,10 @@ __all__ = [
     "Recollection",
     "RecurrentState",
     "SemanticEncoder",
+    "backward_windows",
+    "blend_passes",
     "choose_device",
+    "colorize_both_ways",
     "colorize_clip",
     "count_cost",
     "count_parameters",

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ca_model.frames import EncodedReferences, GivenColors
+from ca_model.frames import EncodedReferences, GivenColors, crop
 from ca_model.network import ColorAlignNet
 from ca_model.state import RecurrentState
 
@@ -20,11 +20,14 @@ class Prediction:
         ab: ab/110.
         confidence: in [0, 1], how well the references cover each place.
         state: what the network needs to go on after this frame, on its own device, with a batch axis.
+        trust: in [0, 1], how well each pixel's track back to the last frame with known colours held; None in a network
+            that keeps no such track.
     """
 
     ab: Float[Tensor, "*b 2 h w"]
     confidence: Float[Tensor, "*b 1 h w"]
     state: RecurrentState | None = None
+    trust: Float[Tensor, "*b 1 h w"] | None = None
 
 
 class _Brought(Mapping[int, GivenColors]):
@@ -107,6 +110,9 @@ def colorize_clip(
     before = None if state is None else state.to(device)
     for output in model.stream(frames(), references, given=known, state=before):
         ab, confidence = output.ab[:, 0].float().cpu(), output.confidence[:, 0].float().cpu()
+        key, trust = output.state.keyframe, None
+        if key is not None:
+            trust = crop(key.trust, (ab.shape[-2], ab.shape[-1])).float().cpu()
         if not batched:
-            ab, confidence = ab[0], confidence[0]
-        yield Prediction(ab, confidence, output.state)
+            ab, confidence, trust = ab[0], confidence[0], None if trust is None else trust[0]
+        yield Prediction(ab, confidence, output.state, trust)

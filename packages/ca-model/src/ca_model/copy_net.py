@@ -101,6 +101,12 @@ class CopyNet(ColorAlignNet):
         tokens = self.transfer.encode(colors, keys=thin(keys), carried=carried, valid=valid)
         return EncodedReferences(tokens, atlas)
 
+    @torch.no_grad()
+    def describe(self, lightness: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b d h8 w8"]:
+        lightness = pad(lightness)
+        compared = self._features(lightness, self.encoder(lightness))[1]
+        return self._attention.descriptors(compared) if self.config.attends else F.normalize(compared, dim=1)
+
     def _features(
         self, lightness: Float[Tensor, "b 1 h w"], maps: list[Float[Tensor, "b _c _h _w"]]
     ) -> tuple[Float[Tensor, "b c h8 w8"], Float[Tensor, "b q h8 w8"]]:

@@ -225,6 +225,19 @@ class ColorAlignNet(
             yield output
 
     @abstractmethod
+    def describe(self, lightness: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b d h2 w2"]:
+        """Features of unit length by which places of grey pictures are compared: the network's own eyes, alone.
+
+        What they cost is the encoder's share of a frame, so that pictures can be retrieved by them, at a small size.
+
+        Args:
+            lightness: L/50 - 1, any height and width.
+
+        Returns:
+            Features of each place at H/8 (copying) or H/16 (paper), sides rounded up.
+        """
+
+    @abstractmethod
     def _encode_stills(
         self,
         stills: Sequence[Float[Tensor, "b 3 _h _w"]],

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+import torch.nn.functional as F
 from ca_align import DeformAlign, FlexAlign
 from ca_attention import AdaptiveInstanceNorm, SourceReferenceAttention
 from ca_swin import ColorDecoder, RecurrentReconstruction, SoftMaskFusion, StateEncoder
@@ -74,6 +76,13 @@ class PaperNet(ColorAlignNet):
         colors = [self.reference_encoder(pad(still))[-1] for still in stills]
         valid = [None if mask is None else covered_cells(pad(mask.float()), STRIDE) for mask in masks]
         return EncodedReferences(self.transfer.encode(colors, valid=valid), None)
+
+    @torch.no_grad()
+    def describe(self, lightness: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b d h16 w16"]:
+        deep = self.encoder(pad(lightness))[3]
+        if isinstance(self.transfer, SourceReferenceAttention):
+            return self.transfer.descriptors(deep)
+        return F.normalize(deep, dim=1)
 
     def _encode(self, lightness: Float[Tensor, "bt 1 h w"], references: EncodedReferences) -> Frame:
         lightness = pad(lightness)
