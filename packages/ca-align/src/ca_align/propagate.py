@@ -143,13 +143,20 @@ class Atlas(NamedTuple):
                 )
             )
         whole = all(mask is None for mask in masks)
-        return cls(*(torch.cat(parts, dim=2) for parts in zip(*rows, strict=True)), partial=not whole)
+        plane, ab, features, valid, numbers = (torch.cat(parts, dim=2) for parts in zip(*rows, strict=True))
+        return cls(plane, ab, features, valid, numbers, partial=not whole)
 
     def repeat(self, times: int) -> "Atlas":
         """Each clip's atlas for so many frames of it, which lie next to each other in the batch."""
         if times == 1:
             return self
-        return Atlas(*(part.repeat_interleave(times, dim=0) for part in self[:-1]), partial=self.partial)
+        return self._replace(
+            **{
+                name: part.repeat_interleave(times, dim=0)
+                for name, part in self._asdict().items()
+                if isinstance(part, Tensor)
+            }
+        )
 
 
 class ReferenceMatching(nn.Module):
