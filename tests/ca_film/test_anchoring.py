@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ca_data import network_to_rgb, read_picture, rgb_to_network, to_uint8
+from ca_data import network_to_rgb, read_image, rgb_to_network, to_uint8
 from ca_film import ColorizeOptions, colorize
 from ca_film.source.folder import FolderFilm
 from ca_film.source.references import prepare_references
@@ -66,5 +66,5 @@ def test_a_recognised_frame_comes_out_in_its_own_colors(
     options = ColorizeOptions(references=(still,), weights=str(weights), size=(46, 74), device="cpu")
     result = colorize(frames_folder, out, options)
     assert any(f"still.png is frame {number} of the film" in note for note in result.notes)
-    written = read_picture(sorted(out.glob("*.png"))[number]).permute(1, 2, 0).numpy()
+    written = read_image(sorted(out.glob("*.png"))[number]).permute(1, 2, 0).numpy()
     assert np.abs(written.astype(int) - clip[number]).mean() < 2
