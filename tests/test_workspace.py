@@ -189,5 +189,7 @@ def test_rooms_import_no_room_above_them(name: str) -> None:
         if own:
             allowed = rooms.imports[own]
             assert seen <= allowed, f"{module} must not import {', '.join(sorted(seen - allowed))}"
+            above = {f"{name}.{other}" for other in rooms.above or ()} & graph[module]
+            assert not above, f"{module} must not import {', '.join(sorted(above))}, which is above it"
         elif rooms.above is not None and module.split(".")[-1] not in rooms.above:
             assert len(seen) < 2, f"{module} imports {' and '.join(sorted(seen))}; only {rooms.above} may"

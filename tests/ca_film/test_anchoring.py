@@ -22,9 +22,9 @@ def found(film: FolderFilm, stills: list[Path]) -> dict[str, int]:
     return {names[digest]: frame for digest, frame in anchors.items()}
 
 
-def save(folder: Path, name: str, picture: np.ndarray) -> Path:
+def save(folder: Path, name: str, image: np.ndarray) -> Path:
     path = folder / f"{name}.png"
-    Image.fromarray(picture).save(path)
+    Image.fromarray(image).save(path)
     return path
 
 
@@ -39,9 +39,7 @@ def test_a_frame_is_found_in_any_colors_and_at_any_size(
     assert found(film, stills) == {"large": 7, "shifted": 3}
 
 
-def test_other_pictures_and_other_shapes_are_not(
-    frames_folder: Path, clip: np.ndarray, tmp_path: Path
-) -> None:
+def test_other_images_and_other_shapes_are_not(frames_folder: Path, clip: np.ndarray, tmp_path: Path) -> None:
     film = FolderFilm(frames_folder)
     stills = [
         save(tmp_path, "mirrored", clip[4][:, ::-1].copy()),

@@ -1,7 +1,13 @@
-"""A small run for every test of the trainer."""
+"""A small run for every test of training."""
+
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from ca_trainer.recipe_toml import load_recipe
 from ca_trainer.training import reporter
+from ca_trainer.training.metrics_log import read_metrics
+from ca_trainer.training.run import train
 
 SMALL = [
     "steps=6",
@@ -36,3 +42,13 @@ def quick(small: list[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
     for name in ("draw_curves", "draw_preview"):
         monkeypatch.setattr(reporter, name, lambda *_: None)
     return small
+
+
+@pytest.fixture
+def first_step() -> Callable[[Path, list[str]], dict[str, float]]:
+    """Trains the demo with changes into a folder and gives the log's entry of its first step."""
+
+    def run(folder: Path, changes: list[str]) -> dict[str, float]:
+        return next(read_metrics(train(load_recipe("demo", changes), out=folder).folder / "metrics.jsonl"))
+
+    return run

@@ -11,7 +11,6 @@ from ca_trainer.recipe import DataChoice
 from ca_trainer.recipe_toml import load_recipe
 from ca_trainer.training.batches import (
     StepSampler,
-    Ticket,
     find_clips,
     make_dataset,
     make_loader,
@@ -71,15 +70,14 @@ def test_workers_change_nothing() -> None:
         assert torch.equal(one["references"], other["references"])
 
 
-def test_samples_are_as_long_as_their_ticket() -> None:
+def test_samples_are_as_long_as_their_key_says() -> None:
     recipe = load_recipe("demo", [*SMALL, "data.clip_length_start=2", "data.clip_length_growth=2"])
-    tickets = [batch[0] for batch in StepSampler(recipe, 5, 0, 3)]
-    assert [ticket.length for ticket in tickets] == [2, 2, 3]
+    keys = [batch[0] for batch in StepSampler(recipe, 5, 0, 3)]
+    assert [key.length for key in keys] == [2, 2, 3]
     dataset = make_dataset(recipe, find_clips(recipe.data))
     batch = next(iter(make_loader(recipe, dataset, 0, 1, rank=0, world=1, pin_memory=False)))
     assert batch["lightness"].shape == (6, 2, 1, 16, 32)
     assert batch["ab"].shape == (6, 2, 2, 16, 32)
-    assert Ticket(0, 1, 2) == Ticket(0, 1, 2)
 
 
 def test_a_batch_that_cannot_be_shared_out_is_refused() -> None:
@@ -92,18 +90,18 @@ def test_a_batch_that_cannot_be_shared_out_is_refused() -> None:
 def test_clips_are_split_by_name_and_share_none(tmp_path: Path) -> None:
     clips = ca_data.list_clips(write_clips(tmp_path, {f"{c}-{i}": 3 for c in "abc" for i in range(3)}))
     data = DataChoice(source="clips", root=str(tmp_path), validation_clips=9, validation_fraction=0.3)
-    shown, hidden = split_clips(clips, data)
-    assert len(hidden) == 3
-    assert {c.name for c in shown} | {c.name for c in hidden} == {c.name for c in clips}
-    fewer = [clip for clip in clips if clip.name != shown[0].name]
-    assert {c.name for c in split_clips(fewer, data)[1]} <= {c.name for c in hidden}
+    training, validation = split_clips(clips, data)
+    assert len(validation) == 3
+    assert {c.name for c in training} | {c.name for c in validation} == {c.name for c in clips}
+    fewer = [clip for clip in clips if clip.name != training[0].name]
+    assert {c.name for c in split_clips(fewer, data)[1]} <= {c.name for c in validation}
     by_prefix = DataChoice(
         source="clips", root=str(tmp_path), validation_prefixes=("b-",), validation_clips=2
     )
-    shown, hidden = split_clips(clips, by_prefix)
-    assert [c.name for c in hidden] == ["b-0", "b-1"]
-    assert all(not c.name.startswith("b-") for c in shown)
-    assert len(shown) == 6
+    training, validation = split_clips(clips, by_prefix)
+    assert [c.name for c in validation] == ["b-0", "b-1"]
+    assert all(not c.name.startswith("b-") for c in training)
+    assert len(training) == 6
 
 
 def test_short_clips_are_left_out_and_counted_and_the_checksum_follows_the_data(tmp_path: Path) -> None:

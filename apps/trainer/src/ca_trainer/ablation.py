@@ -14,7 +14,7 @@ import typer
 from ca_data import parse_size
 from rich.console import Console
 
-from ca_trainer.errors import TrainerError
+from ca_trainer.errors import INTERRUPTED, TrainerError
 from ca_trainer.evaluation.assessment import Assessment
 from ca_trainer.evaluation.colorizers import ModelColorizer
 from ca_trainer.evaluation.command import (
@@ -36,13 +36,12 @@ from ca_trainer.training.run_folder import holds_run
 
 __all__ = ["STRUCTURES", "Structure", "ablation_recipe", "ablation_rows", "register"]
 
-INTERRUPTED = 130
 FULL = "ColorAlignNet (ours)"
 
 
 @dataclass(frozen=True)
 class Structure:
-    """One row of Table 3: what of the full network is switched.
+    """One ablation, a row of Table 3: the field of the configuration that is switched.
 
     Args:
         name: the row's.
@@ -208,7 +207,7 @@ def _trained(recipe: Recipe, folder: Path, console: Console, structure: Structur
     if record_file.is_file():
         record: dict[str, Any] = json.loads(record_file.read_text())
         return record
-    from ca_trainer.training.run import train  # takes seconds to import: a wrong option is told of before
+    from ca_trainer.training.run import train  # takes seconds to import: a wrong option is reported before
 
     console.rule(structure.name)
     started, resumed = time.monotonic(), holds_run(run)
@@ -223,14 +222,14 @@ def _trained(recipe: Recipe, folder: Path, console: Console, structure: Structur
 
 
 def _account(structure: Structure, full: Recipe, record: dict[str, Any]) -> str:
-    """What was switched and what it cost, for the lines below the table."""
+    """Line below the table: the switch, parameters, steps and minutes of a structure."""
     switched, meaning = structure.switch(_configuration(full))
-    told = "".join(f" (`{field} = {json.dumps(value)}`)" for field, value in switched.items())
+    switches = "".join(f" (`{field} = {json.dumps(value)}`)" for field, value in switched.items())
     duration = (
         f" in {record['seconds'] / 60:.1f} minutes" if record["seconds"] else ", interrupted in between"
     )
     size = f"{record['parameters'] / 1e6:.2f} M parameters"
-    return f"- {structure.name}: {meaning}{told}; {size}, {record['steps']} steps{duration}"
+    return f"- {structure.name}: {meaning}{switches}; {size}, {record['steps']} steps{duration}"
 
 
 def _configuration(recipe: Recipe) -> ca_model.ColorAlignConfig:

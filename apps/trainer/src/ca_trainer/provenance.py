@@ -1,4 +1,4 @@
-"""What a run was made from: versions, git state, data. Kept with the run and inside its weights."""
+"""Provenance of a run: versions, git state, command and machine, kept with what it wrote."""
 
 import os
 import platform
@@ -43,7 +43,7 @@ def git_state() -> str:
     """Commit of the trainer's source, with `-dirty` when files differ from it; empty outside a repository."""
     source = Path(__file__).parent
     try:
-        told = subprocess.run(
+        described = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=40", "--match="],
             cwd=source,
             capture_output=True,
@@ -52,7 +52,7 @@ def git_state() -> str:
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return told.stdout.strip() if told.returncode == 0 else ""
+    return described.stdout.strip() if described.returncode == 0 else ""
 
 
 def command_line() -> str:

@@ -7,6 +7,7 @@ from ca_model.checkpoint import (
     read_metadata,
     save_model,
     shipped_weights,
+    tensors_hash,
     weights_hash,
 )
 from ca_model.colorize import Prediction, colorize_clip
@@ -60,5 +61,6 @@ __all__ = [
     "reset_peak_memory",
     "save_model",
     "shipped_weights",
+    "tensors_hash",
     "weights_hash",
 ]

@@ -1,4 +1,4 @@
-"""Running one system over the clips of a data set, clip by clip, so that an interrupted run continues."""
+"""Assessment of one system, clip by clip, so that an interrupted run continues."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = ["Assessment", "TrueClip"]
 
 @dataclass(frozen=True)
 class TrueClip:
-    """A clip in true color, at the size it is evaluated at.
+    """A clip in true colour, at the size it is evaluated at.
 
     Args:
         folder: its frames.
@@ -52,11 +52,11 @@ class TrueClip:
 
 @dataclass(frozen=True)
 class Assessment:
-    """One system, one protocol, one folder of results.
+    """Assessment of one system under one protocol, into one folder of results.
 
     Args:
         colorizer: the system.
-        protocol: which frames it is shown and scored on.
+        protocol: its references and the frames it is scored on.
         out: folder of the results; each clip's lie there as soon as it is done.
         size: height and width to evaluate at, or None for each clip's own.
         lpips: what ``ca_metrics.load_lpips`` returned, or None.
@@ -73,7 +73,7 @@ class Assessment:
     save_frames: bool = False
 
     def signature(self, clip: FrameFolder) -> str:
-        """Changes whenever a clip's figures might: with system, protocol, data, or LPIPS at hand."""
+        """Hash of all that decides a clip's figures: system, protocol, data, and whether LPIPS is at hand."""
         content = {
             "format": FORMAT,
             "system": self.colorizer.identity,
@@ -86,7 +86,7 @@ class Assessment:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def finished(self, clip: FrameFolder) -> Mapping[str, Any] | None:
-        """What an earlier run with the same signature found, or None."""
+        """Record of a clip that an earlier run with the same signature scored, or None."""
         file = self._file(clip)
         if not file.is_file():
             return None
@@ -94,11 +94,11 @@ class Assessment:
         return record if record.get("signature") == self.signature(clip) else None
 
     def stale(self, clips: Sequence[FrameFolder]) -> int:
-        """How many clips were scored with other options, weights or data, and will be scored again."""
+        """Number of clips that were scored with other options, weights or data, and will be scored again."""
         return sum(self._file(clip).is_file() and self.finished(clip) is None for clip in clips)
 
     def run(self, clip: FrameFolder, on_frame: Callable[[], None] = lambda: None) -> Mapping[str, Any]:
-        """Color and score one clip and keep the result.
+        """Colour and score one clip and keep the result.
 
         Args:
             clip: the clip.
@@ -123,10 +123,10 @@ class Assessment:
             truth = true.frame(number)
             scorer.add(number, output, truth)
             if number not in stills:
-                shown = max(still for still in stills if still < number)
+                latest = max(still for still in stills if still < number)
                 same = torch.equal(output, truth)
                 quality = None if same else ca_metrics.psnr(output[None], truth[None]).item()
-                strip.add(number, output, truth, (shown, stills[shown]), quality)
+                strip.add(number, output, truth, (latest, stills[latest]), quality)
             count += 1
             on_frame()
         if count != len(clip):

@@ -1,4 +1,4 @@
-"""Four colourisers without a network: what a trained one has to beat.
+"""Baselines: four colourisers without a network, which a trained one has to beat.
 
 Each takes the lightness of a clip frame by frame and the colour of its reference frames, and gives ab
 frame by frame, in the units of CIE-Lab (L in [0, 100], ab about [-128, 127]). With several references each
@@ -25,7 +25,7 @@ Baseline = Callable[[Iterable[Tensor], Mapping[int, Tensor]], Iterator[Tensor]]
 def grey(
     lightness: Iterable[Float[Tensor, "1 h w"]], references: Mapping[int, Float[Tensor, "2 h w"]]
 ) -> Iterator[Float[Tensor, "2 h w"]]:
-    """No colour at all: ab = 0.
+    """Grey baseline: no colour at all, ab = 0.
 
     Args:
         lightness: L of each frame, in [0, 100].
@@ -46,7 +46,7 @@ def grey(
 def mean(
     lightness: Iterable[Float[Tensor, "1 h w"]], references: Mapping[int, Float[Tensor, "2 h w"]]
 ) -> Iterator[Float[Tensor, "2 h w"]]:
-    """One tint for the whole picture: the mean ab of the reference.
+    """Mean baseline: one tint for the whole frame, the mean ab of the reference.
 
     Args:
         lightness: L of each frame, in [0, 100].
@@ -66,7 +66,7 @@ def mean(
 def static(
     lightness: Iterable[Float[Tensor, "1 h w"]], references: Mapping[int, Float[Tensor, "2 h w"]]
 ) -> Iterator[Float[Tensor, "2 h w"]]:
-    """The reference's ab, left where it is.
+    """Static baseline: the reference's ab, left where it is.
 
     Args:
         lightness: L of each frame, in [0, 100].
@@ -89,7 +89,7 @@ def static(
 def flow(
     lightness: Iterable[Float[Tensor, "1 h w"]], references: Mapping[int, Float[Tensor, "2 h w"]]
 ) -> Iterator[Float[Tensor, "2 h w"]]:
-    """The reference's ab carried from frame to frame along DIS optical flow (Kroeger et al. 2016).
+    """Flow baseline: the reference's ab warped from frame to frame along DIS optical flow (Kroeger et al. 2016).
 
     The flow runs from the current frame to the one before (see ``dis_flow``); ab(p) = ab_before(p + flow(p)),
     bilinear, border replicated. Errors add up along the chain, which starts anew at each reference.
@@ -113,12 +113,12 @@ def flow(
         if index in references:
             current = references[index]
         elif before is not None and current is not None:
-            current = _carry(current, dis_flow(frame, before))
+            current = _warp(current, dis_flow(frame, before))
         before = frame
         yield _started(current)
 
 
-def _carry(ab: Float[Tensor, "2 h w"], motion: Float[Tensor, "2 h w"]) -> Float[Tensor, "2 h w"]:
+def _warp(ab: Float[Tensor, "2 h w"], motion: Float[Tensor, "2 h w"]) -> Float[Tensor, "2 h w"]:
     """Warp ab backward along a flow in pixels, (x, y)."""
     height, width = motion.shape[-2:]
     columns = motion[0].numpy() + np.arange(width, dtype=np.float32)

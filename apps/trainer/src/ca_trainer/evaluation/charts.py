@@ -1,4 +1,4 @@
-"""The report's drawings: bars per clip and PSNR over time as SVG text, error maps as pictures."""
+"""Charts of the report: bars per clip and PSNR over time as SVG text, error maps as pictures."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from ca_trainer.evaluation.measures import MEASURES
 __all__ = ["COLORS", "ERROR_RANGE", "bar_chart", "error_map", "time_charts"]
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#444444")
-"""Okabe and Ito's palette: told apart with any kind of color vision."""
+"""Okabe and Ito's palette: told apart with any kind of colour vision."""
 
 ERROR_RANGE = 64.0
-"""Mean absolute RGB error, in 8-bit steps, that is drawn in the brightest color of an error map."""
+"""Mean absolute RGB error, in 8-bit steps, that is drawn in the brightest colour of an error map."""
 
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -48,7 +48,7 @@ _STYLE: dict[Any, Any] = {
 def error_map(
     output: UInt8[Tensor, "3 h w"], truth: UInt8[Tensor, "3 h w"], *, limit: float = ERROR_RANGE
 ) -> UInt8[Tensor, "3 h w"]:
-    """Draw where a frame is wrong: mean absolute RGB difference, black at 0, pale yellow at ``limit``.
+    """Error map of a frame: mean absolute RGB difference, black at 0, pale yellow at ``limit``.
 
     Args:
         output: sRGB, 0..255.
@@ -74,7 +74,7 @@ def bar_chart(
     key: str,
     colors: Sequence[str] = COLORS,
 ) -> str:
-    """Draw one measure per clip, one bar for each system.
+    """Bar chart of one measure per clip, one bar for each system.
 
     Args:
         clips: names along the axis.
@@ -114,7 +114,7 @@ def time_charts(
     series: Mapping[str, Mapping[str, tuple[Sequence[int], Sequence[float]]]],
     colors: Sequence[str] = COLORS,
 ) -> str:
-    """Draw PSNR over time, one small chart for each clip on one common scale.
+    """Line charts of PSNR over time, one small chart for each clip on one common scale.
 
     Args:
         clips: names, one chart each.

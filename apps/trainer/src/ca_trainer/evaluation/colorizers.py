@@ -1,4 +1,4 @@
-"""What an evaluation scores: a baseline, the network, or another system's frames from disk.
+"""Systems that an evaluation scores: a baseline, the network, or another system's frames from disk.
 
 All three answer the same call: lightness frame by frame and the colour of the reference frames in, 8-bit sRGB
 frames out. None of them is handed the true colour of any other frame.
@@ -16,7 +16,7 @@ import ca_model
 import torch
 from ca_data import AB_SCALE, LIGHTNESS_SCALE, FrameFolder, lab_to_rgb, list_clips, normalize_lab, to_uint8
 from jaxtyping import Float, UInt8
-from torch import Tensor, nn
+from torch import Tensor
 
 from ca_trainer.errors import TrainerError
 from ca_trainer.evaluation.baselines import BASELINES
@@ -94,7 +94,7 @@ class BaselineColorizer:
 class ModelColorizer:
     """A trained network, streamed over the clip at the clip's own size with bounded memory.
 
-    It is told which frames the references are, as the flow and static baselines are: their colors also enter
+    It is told which frames the references are, as the flow and static baselines are: their colours also enter
     the recurrence.
 
     Args:
@@ -115,7 +115,8 @@ class ModelColorizer:
         self._model = ca_model.load_model(source).to(device).eval()
         file = Path(source)
         self.name = name or (file.resolve().parent.name if file.name == "weights.safetensors" else file.stem)
-        digest = _tensors_hash(self._model) if source.startswith("hub:") else ca_model.weights_hash(source)
+        from_hub = source.startswith("hub:")
+        digest = ca_model.tensors_hash(self._model) if from_hub else ca_model.weights_hash(source)
         self.identity: dict[str, Any] = {"method": "model", "weights": {"name": source, "sha256": digest}}
 
     def colorize(
@@ -196,14 +197,6 @@ class FolderColorizer:
                     " frames at the truth's size"
                 )
             yield picture
-
-
-def _tensors_hash(model: nn.Module) -> str:
-    """SHA-256 over names and values, for weights that are no file of the user's."""
-    digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _noting(frames: Iterable[Tensor], seen: deque[Tensor]) -> Iterator[Tensor]:

@@ -199,7 +199,7 @@ def load_lpips(weights: Path | None) -> tuple[nn.Module | None, str]:
 
 
 def name_dataset(data: Path) -> str:
-    """What ``prepare`` called the set, or the folder's name."""
+    """Name of a data set: as ``prepare`` wrote it, else the folder's."""
     manifest = data / "manifest.json"
     if manifest.is_file():
         content = json.loads(manifest.read_text())

@@ -51,7 +51,9 @@ class Measure:
         return f"{value * self.factor:.{digits}f}"
 
 
-_CDC = "Color distribution consistency over 1, 2 and 4 frames, 1e-3 nats: grey and frozen color score low too"
+_CDC = (
+    "Colour distribution consistency over 1, 2 and 4 frames, 1e-3 nats: grey and frozen colour score low too"
+)
 
 _ALL = (
     Measure("psnr", "PSNR", "higher", 2, "Peak signal-to-noise ratio on 8-bit RGB, dB."),
@@ -66,8 +68,8 @@ _ALL = (
         "warping_error", "Warp", "lower", 3, "Warping error, occlusions masked (Lai et al. 2018), 1e-3.", 1e3
     ),
     Measure("warping_error_truth", "Warp truth", "none", 3, "Warping error of the true frames, 1e-3.", 1e3),
-    Measure("colorfulness", "Colorful", "none", 1, "Colorfulness of the output (Hasler, Suesstrunk 2003)."),
-    Measure("colorfulness_truth", "Colorful truth", "none", 1, "Colorfulness of the true frames."),
+    Measure("colorfulness", "Colourful", "none", 1, "Colourfulness of the output (Hasler, Suesstrunk 2003)."),
+    Measure("colorfulness_truth", "Colourful truth", "none", 1, "Colourfulness of the true frames."),
 )
 
 MEASURES: dict[str, Measure] = {measure.key: measure for measure in _ALL}

@@ -12,7 +12,7 @@ __all__ = ["dis_flow"]
 
 
 def dis_flow(start: Float[Tensor, "1 h w"], end: Float[Tensor, "1 h w"]) -> Float[Tensor, "2 h w"]:
-    """Where each pixel of one frame lies in another.
+    """Optical flow from one frame to another, by DIS.
 
     The estimator sees 8 bits: L * 2.55, truncated (rounding moves single clips of the baseline by 0.05 dB).
 

@@ -1,4 +1,4 @@
-"""Which frames a system is shown in colour, and which frames it is scored on.
+"""Evaluation protocols: which frames of a clip are references, and which are scored.
 
 Two protocols, both with the L channel of every frame as input:
 
@@ -17,7 +17,7 @@ __all__ = ["EvaluationProtocol", "parse_protocol"]
 
 @dataclass(frozen=True)
 class EvaluationProtocol:
-    """The references and the scored frames of a clip.
+    """Protocol that divides a clip into reference frames and scored frames.
 
     Args:
         reference_every: distance of the references in frames (>= 2), or None for frame 0 alone.
@@ -49,26 +49,26 @@ class EvaluationProtocol:
     @property
     def description(self) -> str:
         """One sentence for reports."""
-        shown = (
+        references = (
             "Frame 0 is the only reference"
             if self.reference_every is None
             else f"A true-colour reference every {self.reference_every} frames"
         )
         return (
-            f"{shown}; input L of each frame; output that L and predicted ab, 8-bit sRGB; "
+            f"{references}; input L of each frame; output that L and predicted ab, 8-bit sRGB; "
             "scored on every frame that is not a reference; mean over frames, then over clips"
         )
 
     def reference_frames(self, count: int) -> list[int]:
-        """Frame numbers shown in colour, of a clip of ``count`` frames."""
+        """Numbers of the reference frames of a clip of ``count`` frames."""
         if count < 2:
             raise ValueError(f"clip: expected at least 2 frames, got {count}; frame 0 is the reference")
         return [0] if self.reference_every is None else list(range(0, count, self.reference_every))
 
     def scored_frames(self, count: int) -> list[int]:
-        """Frame numbers that are scored: all but the references."""
-        shown = set(self.reference_frames(count))
-        return [frame for frame in range(count) if frame not in shown]
+        """Numbers of the scored frames: all but the references."""
+        references = set(self.reference_frames(count))
+        return [frame for frame in range(count) if frame not in references]
 
 
 def parse_protocol(name: str, reference_every: int | None = None) -> EvaluationProtocol:

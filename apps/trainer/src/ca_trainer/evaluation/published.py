@@ -1,4 +1,4 @@
-"""Figures other people printed, never measured here.
+"""Published figures of other methods, never measured here.
 
 They stand in reports as marked rows, for orientation only: the paper does not say which frames were its
 references, and BiSTNet's and ColorMNet's figures (exemplar = first frame) come from protocols of their own.

@@ -1,4 +1,4 @@
-"""One self-contained HTML page for one run or several: tables, charts, and pictures of every clip."""
+"""Evaluation report: one self-contained HTML page with tables, charts and pictures of every clip."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader
-from markupsafe import Markup
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
@@ -17,6 +15,7 @@ from ca_trainer.evaluation.measures import MEASURES, SUMMARY_MEASURES
 from ca_trainer.evaluation.published import published_rows
 from ca_trainer.evaluation.results import Results
 from ca_trainer.evaluation.tables import TableRow, counted, in_paper_order, marks
+from ca_trainer.pages import render_page
 
 __all__ = ["grouped", "report_html", "summary_rows"]
 
@@ -24,7 +23,7 @@ _PAPER_TABLES = {"davis": "Table 1. ", "videvo": "Table 2. "}
 
 
 def report_html(runs: Sequence[Results], *, published: bool = True) -> str:
-    """Draw the report.
+    """Report as a page of HTML.
 
     Runs that differ in data set, protocol, size or clips stand in separate tables, DAVIS and Videvo first as
     in the paper.
@@ -40,12 +39,12 @@ def report_html(runs: Sequence[Results], *, published: bool = True) -> str:
     groups = [_group(members, published) for members in grouped(runs)]
     names = display_names(runs)
     title = (
-        f"Colorization of {runs[0].data['dataset']}: {names[0]}"
+        f"Colourisation of {runs[0].data['dataset']}: {names[0]}"
         if len(runs) == 1
         else "Comparison: " + ", ".join(names)
     )
-    environment = Environment(loader=PackageLoader("ca_trainer"), autoescape=True)
-    return environment.get_template("report.html.j2").render(
+    return render_page(
+        "report.html.j2",
         title=title,
         subtitle="Best figure bold, second best underlined, among the measured rows.",
         groups=groups,
@@ -117,16 +116,16 @@ def _group(runs: Sequence[Results], published: bool) -> dict[str, Any]:
         ),
         "psnr_bars": _bars(by_name, clips, "psnr"),
         "cdc_bars": _bars(by_name, clips, "cdc_distance"),
-        "time_lines": Markup(time_charts(clips, {name: _lines(run) for name, run in by_name.items()})),
+        "time_lines": time_charts(clips, {name: _lines(run) for name, run in by_name.items()}),
         "strip_note": _strip_note(len(runs)),
         "clips": _clip_sections(by_name, clips),
         "clip_tables": [{**_clip_table(run), "title": name} for name, run in by_name.items()],
     }
 
 
-def _bars(runs: Mapping[str, Results], clips: Sequence[str], key: str) -> Markup:
+def _bars(runs: Mapping[str, Results], clips: Sequence[str], key: str) -> str:
     figures = {name: [run.clips[clip].get(key) for clip in clips] for name, run in runs.items()}
-    return Markup(bar_chart(clips, figures, key))
+    return bar_chart(clips, figures, key)
 
 
 def _lines(run: Results) -> dict[str, tuple[list[int], list[float]]]:
@@ -193,13 +192,13 @@ def _clip_sections(runs: Mapping[str, Results], clips: Sequence[str]) -> list[di
     sections = []
     for clip in order:
         figures = {name: MEASURES["psnr"].format(run.clips[clip].get("psnr")) for name, run in runs.items()}
-        told = ", ".join(
+        summary = ", ".join(
             f"{name} {figure} dB" if len(runs) > 1 else f"{figure} dB" for name, figure in figures.items()
         )
         moments = _moments(runs, clip)
         setting = next(iter(runs.values())).setting
         anchor = "-".join([*setting[:3], clip]).replace(" ", "-")
-        sections.append({"name": clip, "anchor": anchor, "summary": told, "moments": moments})
+        sections.append({"name": clip, "anchor": anchor, "summary": summary, "moments": moments})
     return sections
 
 
@@ -247,12 +246,12 @@ def _output_rows(
             row: list[dict[str, str] | None] = []
             for name in chosen:
                 quality = next(m["psnr"] for m in runs[name].data["moments"][clip] if m["label"] == label)
-                told = (
+                caption = (
                     f"{name}, {MEASURES['psnr'].format(quality)} dB"
                     if kind == "output"
                     else f"error of {name}"
                 )
-                row.append(_picture(runs[name], clip, label, kind, told))
+                row.append(_picture(runs[name], clip, label, kind, caption))
             rows.append(row + [None] * (columns - len(row)))
     return rows
 

@@ -1,4 +1,4 @@
-"""``results.json``: what one evaluation run found, with all that is needed to repeat it."""
+"""Results of one evaluation, ``results.json``, with all that is needed to repeat it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Results:
 
     @property
     def setting(self) -> tuple[str, str, str, tuple[str, ...]]:
-        """What must agree for two runs to stand in one table: data set, protocol, size and clips."""
+        """Data set, protocol, size and clips, which must agree for two runs to stand in one table."""
         return (
             str(self.data["dataset"]),
             str(self.data["protocol"]),

@@ -1,4 +1,4 @@
-"""Scoring one clip frame by frame, as it is colored: nothing longer than a few frames is kept."""
+"""Scoring one clip frame by frame, as it is coloured: nothing longer than a few frames is kept."""
 
 from __future__ import annotations
 

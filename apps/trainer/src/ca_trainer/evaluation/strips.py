@@ -1,4 +1,4 @@
-"""The pictures a report shows of a clip: input, reference, output, truth and error map of a few frames."""
+"""Picture strips of a report: input, reference, output, truth and error map of a few frames of each clip."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WIDEST = 384
 
 @dataclass(frozen=True)
 class Moment:
-    """One frame that a report shows.
+    """Frame of a clip that a report shows.
 
     Args:
         label: ``middle``, ``last`` or ``worst``.
@@ -115,5 +115,5 @@ def _save(picture: UInt8[Tensor, "3 h w"], file: Path) -> None:
     if width > _WIDEST:
         picture = resize(picture, (max(1, round(height * _WIDEST / width)), _WIDEST))
     pixels = picture.permute(1, 2, 0).contiguous().cpu().numpy()
-    # Full-resolution chroma: the color is what these pictures are for.
+    # Full-resolution chroma: the colour is what these pictures are for.
     Image.fromarray(pixels).save(file, quality=85, subsampling=0)

@@ -1,4 +1,4 @@
-"""Rows of results as Markdown, LaTeX and CSV, ordered and marked as the paper's Tables 1 to 3."""
+"""Tables of results as Markdown, LaTeX and CSV, ordered and marked as the paper's Tables 1 to 3."""
 
 from __future__ import annotations
 

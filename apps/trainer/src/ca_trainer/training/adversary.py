@@ -1,4 +1,4 @@
-"""The discriminator in training (Eq. 11): what it says of the network's frames, and how it learns."""
+"""Adversarial training (Eq. 11): the discriminator's logits for the network's frames, and its own steps."""
 
 from collections.abc import Callable, Sequence
 from typing import cast
@@ -35,7 +35,7 @@ class Adversary:
         self.learner = set_up(recipe, fabric, discriminator)
 
     def judge(self, ab: Float[Tensor, "b t 2 h w"], batch: Batch) -> Float[Tensor, "bt 1 ph pw"]:
-        """What the discriminator says of the network's frames, for the network to learn from.
+        """Logits of the discriminator for the network's frames, for the network to learn from.
 
         Runs the bare discriminator with frozen weights, so that neither its gradients nor the ranks'
         bookkeeping are touched.
@@ -62,11 +62,11 @@ class Adversary:
             agree: averages losses over the ranks and refuses those that are not finite.
 
         Returns:
-            Its loss, the shares of true and of colored patches it judges rightly, and the norm of its
+            Its loss, the shares of true and of coloured patches it judges rightly, and the norm of its
             gradient.
         """
         self.learner.set_rate(self.recipe.optimizer.discriminator_learning_rate * factor)
-        told: list[dict[str, float]] = []
+        losses_of_parts: list[dict[str, float]] = []
         for number, (ab, batch) in enumerate(zip(outputs, parts, strict=True)):
             with self.fabric.no_backward_sync(self.learner.module, enabled=number + 1 < len(parts)):
                 both = torch.cat((_frames(batch, batch["ab"]), _frames(batch, ab)))
@@ -77,11 +77,14 @@ class Adversary:
                     "discriminator_colored": (colored < 0).float(),
                 }
                 named = {"discriminator_loss": loss} | {name: value.mean() for name, value in right.items()}
-                told.append(agree(named, batch)[0])
+                losses_of_parts.append(agree(named, batch)[0])
                 self.fabric.backward(loss / len(parts))
         norm = self.learner.clip(self.fabric, self.recipe.optimizer.clip_norm)
         self.learner.step()
-        numbers = {name: sum(part[name] for part in told) / len(told) for name in told[0]}
+        numbers = {
+            name: sum(part[name] for part in losses_of_parts) / len(losses_of_parts)
+            for name in losses_of_parts[0]
+        }
         return numbers | {"discriminator_gradient_norm": float(norm)}
 
 

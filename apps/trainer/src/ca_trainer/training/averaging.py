@@ -1,4 +1,4 @@
-"""A moving average of the weights, which validates and ships better than the last step's weights."""
+"""Exponential moving average (EMA) of the weights, which validates better than the last step's weights."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Which samples each step of each rank sees: a function of seed and step, so that runs repeat and resume."""
+"""Data loading: the samples of each step and rank, a function of seed and step, so that runs repeat and resume."""
 
 import hashlib
 import signal
@@ -45,16 +45,16 @@ class Clips:
 
 
 @dataclass(frozen=True)
-class Ticket:
-    """The right to one sample: which clip, in which epoch, how many frames of it."""
+class SampleKey:
+    """Key of one sample: clip, epoch, and number of frames."""
 
     epoch: int
     index: int
     length: int
 
 
-class TicketedSamples(Dataset[Sample]):
-    """A ClipDataset that is asked for (epoch, clip, length) instead of the clip alone."""
+class KeyedSamples(Dataset[Sample]):
+    """A ClipDataset with `SampleKey`s as its indices instead of numbers of clips."""
 
     def __init__(self, dataset: ClipDataset) -> None:
         self.dataset = dataset
@@ -62,18 +62,18 @@ class TicketedSamples(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, ticket: Ticket) -> Sample:
-        sample = self.dataset.sample(ticket.index, ticket.epoch)
-        sample["lightness"] = sample["lightness"][: ticket.length]
-        sample["ab"] = sample["ab"][: ticket.length]
+    def __getitem__(self, key: SampleKey) -> Sample:
+        sample = self.dataset.sample(key.index, key.epoch)
+        sample["lightness"] = sample["lightness"][: key.length]
+        sample["ab"] = sample["ab"][: key.length]
         return sample
 
 
-class StepSampler(Sampler[list[Ticket]]):
-    """The tickets of one rank, step by step.
+class StepSampler(Sampler[list[SampleKey]]):
+    """Batch sampler of one rank: the keys of its samples, step by step.
 
     The samples of all steps are numbered on; an epoch takes every clip once, in an order of its own. Of each
-    step's global batch rank r takes every world-th ticket from r on, so the global batch is the same for any
+    step's global batch rank r takes every world-th sample from r on, so the global batch is the same for any
     number of ranks.
 
     Args:
@@ -101,18 +101,18 @@ class StepSampler(Sampler[list[Ticket]]):
     def __len__(self) -> int:
         return max(0, self.last - self.first)
 
-    def __iter__(self) -> Iterator[list[Ticket]]:
+    def __iter__(self) -> Iterator[list[SampleKey]]:
         batch = self.recipe.data.batch
         orders: dict[int, list[int]] = {}
         for step in range(self.first, self.last):
             length = clip_length_at(self.recipe.data, step)
-            tickets = []
+            keys = []
             for number in range(step * batch + self.rank, (step + 1) * batch, self.world):
                 epoch, place = divmod(number, self.clips)
                 if epoch not in orders:
                     orders = {epoch - 1: orders.get(epoch - 1, []), epoch: self._order(epoch)}
-                tickets.append(Ticket(epoch, orders[epoch][place], length))
-            yield tickets
+                keys.append(SampleKey(epoch, orders[epoch][place], length))
+            yield keys
 
     def _order(self, epoch: int) -> list[int]:
         generator = ca_data.sample_generator(self.recipe.seed, epoch, ORDER_KEY)
@@ -121,7 +121,7 @@ class StepSampler(Sampler[list[Ticket]]):
 
 
 def find_clips(data: DataChoice) -> Clips:
-    """Find the run's clips and keep some aside for validation.
+    """Find the run's clips and split them into training and validation.
 
     Args:
         data: what the recipe says.
@@ -142,38 +142,39 @@ def find_clips(data: DataChoice) -> Clips:
         found = ca_data.list_clips(data.root)
     except (ValueError, OSError) as error:
         raise TrainerError(f"--data: {error}") from None
-    shown, hidden = split_clips(found, data)
-    long_enough = [clip for clip in shown if len(clip) >= data.clip_length]
-    hidden = [clip for clip in hidden if len(clip) >= 2]
-    if not long_enough or not hidden:
+    training_clips, validation_clips = split_clips(found, data)
+    long_enough = [clip for clip in training_clips if len(clip) >= data.clip_length]
+    validation_clips = [clip for clip in validation_clips if len(clip) >= 2]
+    if not long_enough or not validation_clips:
         raise TrainerError(
             f"--data: {data.root} has {len(long_enough)} clips of {data.clip_length} frames or more for "
-            f"training and {len(hidden)} for validation, and both need one; add clips, shorten "
+            f"training and {len(validation_clips)} for validation, and both need one; add clips, shorten "
             "data.clip_length or change the split"
         )
     _check_sizes(long_enough, data)
     checksum = _digest([_content(clip) for clip in found])
-    return Clips(long_enough, hidden, checksum, left_out=len(shown) - len(long_enough))
+    return Clips(long_enough, validation_clips, checksum, left_out=len(training_clips) - len(long_enough))
 
 
 def split_clips(
     clips: Sequence[FrameFolder], data: DataChoice
 ) -> tuple[list[FrameFolder], list[FrameFolder]]:
-    """Split into training and validation, by name alone, so that a clip stays on its side when others come or
-    go.
+    """Split clips into training and validation, by name alone: a clip stays on its side when others come or go.
 
-    With prefixes, the clips whose names start with one are kept aside; else the share `validation_fraction`
-    whose hashed names are smallest, at least one. All of them are kept from training, `validation_clips` are
-    used.
+    With prefixes, the clips whose names start with one are for validation; else the share `validation_fraction`
+    whose hashed names are smallest, at least one. None of them is trained on, `validation_clips` of them
+    are used.
     """
     if data.validation_prefixes:
-        hidden = [clip for clip in clips if clip.name.startswith(data.validation_prefixes)]
+        validation = [clip for clip in clips if clip.name.startswith(data.validation_prefixes)]
     else:
         count = max(1, round(len(clips) * data.validation_fraction))
-        hidden = sorted(clips, key=lambda clip: hashlib.sha256(clip.name.encode()).digest())[:count]
-    names = {clip.name for clip in hidden}
-    every = max(1, len(hidden) // data.validation_clips)  # evenly over the alphabet, hence over the sources
-    return [clip for clip in clips if clip.name not in names], hidden[::every][: data.validation_clips]
+        validation = sorted(clips, key=lambda clip: hashlib.sha256(clip.name.encode()).digest())[:count]
+    names = {clip.name for clip in validation}
+    every = max(
+        1, len(validation) // data.validation_clips
+    )  # evenly over the alphabet, hence over the sources
+    return [clip for clip in clips if clip.name not in names], validation[::every][: data.validation_clips]
 
 
 def _check_sizes(clips: Sequence[FrameFolder], data: DataChoice) -> None:
@@ -195,7 +196,7 @@ def _check_sizes(clips: Sequence[FrameFolder], data: DataChoice) -> None:
 
 
 def _content(clip: FrameFolder) -> str:
-    """Name, file sizes and the first frame's bytes: a change of data shows, without reading all of it."""
+    """Fingerprint of a clip: name, file sizes and the first frame's bytes, without reading all of it."""
     sizes = [(file.name, file.stat().st_size) for file in clip.files]
     return f"{clip.name} {sizes} {hashlib.sha256(clip.files[0].read_bytes()).hexdigest()}"
 
@@ -237,7 +238,7 @@ def make_loader(
             f"{recipe.optimizer.accumulate}, got {recipe.data.batch}"
         )
     return DataLoader(
-        cast(Dataset[Batch], TicketedSamples(dataset)),  # collation makes Batches of its Samples
+        cast(Dataset[Batch], KeyedSamples(dataset)),  # collation makes Batches of its Samples
         batch_sampler=StepSampler(recipe, len(dataset), first, last, rank=rank, world=world),
         num_workers=recipe.data.workers,
         worker_init_fn=_ignore_signals,

@@ -1,4 +1,4 @@
-"""`bench`: how fast a network trains on this machine, and how near that is to what the machine can do."""
+"""Benchmark of training (`bench`): speed, share of the machine's matrix product, and peak memory."""
 
 import json
 import statistics
@@ -25,7 +25,7 @@ PASSES = 3
 
 @dataclass(frozen=True)
 class BenchCase:
-    """What is measured.
+    """Settings of one measurement.
 
     Args:
         preset: of ca_model.
@@ -46,7 +46,7 @@ class BenchCase:
 
 @dataclass(frozen=True)
 class BenchResult:
-    """What was measured, medians over a few passes after one to warm up.
+    """Speed and memory of one measurement, medians over a few passes after one to warm up.
 
     Args:
         forward_fps: frames per second without gradients.
@@ -182,7 +182,7 @@ def bench_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure speed and memory of training on this machine."""
-    height_width = parse_size(size)
+    frame_size = parse_size(size)
     unknown = [name for name in presets or [] if name not in ca_model.PRESETS]
     if unknown:
         raise TrainerError(f"--preset: expected some of {', '.join(ca_model.PRESETS)}, got {unknown[0]!r}")
@@ -193,7 +193,7 @@ def bench_command(
     for preset in presets or list(ca_model.PRESETS):
         for precision in chosen:
             console.print(f"measuring {preset}, {precision} ...")
-            case = BenchCase(preset, device, precision, height_width, frames, batch)
+            case = BenchCase(preset, device, precision, frame_size, frames, batch)
             results.append((case, measure(case)))
     if as_json:
         print(json.dumps([asdict(case) | asdict(result) for case, result in results], indent=2))

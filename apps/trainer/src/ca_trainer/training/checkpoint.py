@@ -1,4 +1,4 @@
-"""Checkpoints that survive a kill at any instant and continue bit for bit.
+"""Checkpoints of a training run, which survive a kill at any instant and continue bit for bit.
 
 A checkpoint is a folder `step-00001200/` with one file, written under another name, flushed to disk and then
 renamed. It holds whole (unsharded) tensors, so that a run may continue with another number of ranks.

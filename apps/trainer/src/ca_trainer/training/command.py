@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ca_trainer.cli import INTERRUPTED
-from ca_trainer.errors import TrainerError
+from ca_trainer.errors import INTERRUPTED, TrainerError
 from ca_trainer.recipe import Recipe
 from ca_trainer.recipe_toml import changed_fields, load_recipe, parse_recipe, recipe_names, recipe_to_toml
 from ca_trainer.training.run_folder import holds_run, open_run
@@ -43,7 +42,7 @@ def train_command(
         overrides.append(f"compute.device={_quoted(device)}")
     resume = resume or (restarted() and out is not None and holds_run(out))
     chosen = _resumed(recipe, out, overrides, console) if resume else _fresh(recipe, overrides, max_steps)
-    from ca_trainer.training.run import train  # takes seconds to import: a wrong option is told of before
+    from ca_trainer.training.run import train  # takes seconds to import: a wrong option is reported before
 
     result = train(chosen, out=out, max_steps=max_steps, resume=resume, console=console)
     if not result.finished:

@@ -1,4 +1,4 @@
-"""`report`: the curves of several training runs in one picture and one page."""
+"""Comparison of training runs (`report`): their curves in one figure and one page."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -6,36 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import jinja2
 import typer
+from ca_data import write_atomically
 from matplotlib.figure import Figure
 
 from ca_trainer.errors import TrainerError
+from ca_trainer.pages import render_page
 from ca_trainer.recipe import Recipe
 from ca_trainer.recipe_toml import changed_fields, lookup_field, parse_recipe
 from ca_trainer.training.figures import save_figure, smooth, thin
 from ca_trainer.training.metrics_log import read_metrics
 from ca_trainer.training.run_folder import RunFolder, holds_run
 
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Training runs</title><style>
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #222 }
-table { border-collapse: collapse; margin: 1rem 0 } td, th { padding: .3rem .8rem; border-bottom: 1px solid #ddd }
-td { text-align: right } td:first-child, th { text-align: left } img { max-width: 100% } code { font-size: 90% }
-</style></head><body>
-<h1>Training runs</h1>
-<img src="data:image/png;base64,{{ curves }}" alt="loss and validation curves of all runs">
-<table><tr>{% for head in heads %}<th>{{ head }}</th>{% endfor %}</tr>
-{% for row in rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
-{% endfor %}</table>
-{% if differences %}<h2>Where the recipes differ</h2>
-<table><tr><th>value</th>{% for name in names %}<th>{{ name }}</th>{% endfor %}</tr>
-{% for field, values in differences %}<tr><td><code>{{ field }}</code></td>
-{% for value in values %}<td>{{ value }}</td>{% endfor %}</tr>{% endfor %}</table>{% endif %}
-{% for name, picture in previews %}<h2>{{ name }}</h2>
-<img src="data:image/png;base64,{{ picture }}" alt="grey, reference, output and truth">{% endfor %}
-</body></html>
-"""
 HEADS = (
     "run",
     "recipe",
@@ -121,8 +103,8 @@ def write_page(runs: Sequence[Run], curves: Path, path: Path) -> None:
     """Write one self-contained page: curves, a table, where the recipes differ, and each run's preview."""
     fields = sorted({field for run in runs[1:] for field in changed_fields(runs[0].recipe, run.recipe)})
     differences = [(field, [lookup_field(run.recipe, field) for run in runs]) for field in fields]
-    page = jinja2.Environment(autoescape=True).from_string(PAGE)
-    text = page.render(
+    text = render_page(
+        "runs.html.j2",
         curves=_embed(curves),
         heads=HEADS,
         rows=[summarize(run) for run in runs],
@@ -130,7 +112,7 @@ def write_page(runs: Sequence[Run], curves: Path, path: Path) -> None:
         differences=differences,
         previews=[(run.name, _embed(run.folder.preview)) for run in runs if run.folder.preview.is_file()],
     )
-    path.write_text(text, encoding="utf-8")
+    write_atomically(path, text)
 
 
 def _embed(picture: Path) -> str:

@@ -1,10 +1,11 @@
-"""One process or many: what `python apps/trainer` and `torchrun apps/trainer` have to set up differently."""
+"""Devices and ranks: the set-up of Fabric for one process, or for those that torchrun starts."""
 
 import logging
 import os
 from typing import Any, TypeVar
 
 import torch
+from ca_model import ModelError, choose_device
 from lightning.fabric import Fabric
 from lightning.fabric.plugins import MixedPrecision
 from lightning.fabric.plugins.environments import LightningEnvironment, TorchElasticEnvironment
@@ -44,7 +45,8 @@ def make_fabric(compute: ComputeChoice, *, unused_parameters: bool = False) -> F
     elastic = TorchElasticEnvironment.detect()
     world = int(os.environ["WORLD_SIZE"]) if elastic else 1
     local = int(os.environ["LOCAL_WORLD_SIZE"]) if elastic else 1
-    device = _available_device(compute.device, local)
+    rank = int(os.environ["LOCAL_RANK"]) if elastic else 0
+    device = _available_device(compute.device, rank, local)
     if compute.strategy == "fsdp" and device != "cuda":
         raise TrainerError(
             f'compute.strategy: "fsdp" needs CUDA devices, got "{device}"; use "auto" or "ddp"'
@@ -65,19 +67,18 @@ def make_fabric(compute: ComputeChoice, *, unused_parameters: bool = False) -> F
     return fabric
 
 
-def _available_device(wanted: str, count: int) -> str:
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    device = next(name for name, ready in there.items() if ready) if wanted == "auto" else wanted
-    if not there[device]:
+def _available_device(wanted: str, rank: int, count: int) -> str:
+    """Type of the device of the process `rank` among the `count` of this machine, checked to be there."""
+    cuda_devices = torch.cuda.device_count()
+    if wanted != "cpu" and 0 < cuda_devices < count:
         raise TrainerError(
-            f'compute.device: "{device}" is not available on this machine; use "cpu" or "auto"'
-        )
-    if device == "cuda" and torch.cuda.device_count() < count:
-        raise TrainerError(
-            f"torchrun started {count} processes on a machine with {torch.cuda.device_count()} CUDA devices; "
+            f"torchrun started {count} processes on a machine with {cuda_devices} CUDA devices; "
             "give one process a device (--nproc-per-node), or --device cpu"
         )
-    return device
+    try:
+        return choose_device(f"cuda:{rank}" if wanted == "cuda" else wanted).type
+    except ModelError as error:
+        raise TrainerError(f"compute.{error}") from None
 
 
 def _make_strategy(name: str, world: int, unused_parameters: bool) -> Strategy | str:
@@ -89,7 +90,7 @@ def _make_strategy(name: str, world: int, unused_parameters: bool) -> Strategy |
 
 
 def gather(fabric: Fabric, item: Item) -> list[Item]:
-    """Everybody's item, in order of rank, on every rank."""
+    """Gather one item of every rank, in order of rank, on every rank."""
     if fabric.world_size == 1:
         return [item]
     items: list[Any] = [None] * fabric.world_size
@@ -98,6 +99,6 @@ def gather(fabric: Fabric, item: Item) -> list[Item]:
 
 
 def leave() -> None:
-    """Part from the other processes in good order."""
+    """Close the process group, where there is one."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()

@@ -1,4 +1,4 @@
-"""The two pictures of a run: its curves and its preview grid."""
+"""Figures of a training run: its curves and its preview grid."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial

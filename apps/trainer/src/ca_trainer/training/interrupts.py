@@ -1,4 +1,4 @@
-"""Ctrl-C and the scheduler's SIGTERM, heard as a wish to stop after the present step."""
+"""Signal handling: SIGINT (Ctrl-C) and a scheduler's SIGTERM end a run after the present step."""
 
 import signal
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from types import FrameType
 
 
 class StopRequest:
-    """Whether somebody asked this process to stop.
+    """Signal handler that notes whether this process was asked to stop.
 
     Example:
         >>> StopRequest().requested

@@ -121,26 +121,26 @@ class Trainer:
         factor = rate_factor(recipe.schedule, self.step, recipe.steps)
         self.network.set_rate(recipe.optimizer.learning_rate * factor)
         parts = split(batch, recipe.optimizer.accumulate)
-        outputs, told, stop_requested = [], [], False
+        outputs, losses_of_parts, stop_requested = [], [], False
         for number, part in enumerate(parts):
             output, losses, stop = self._learn_from(part, 1 / len(parts), final=number + 1 == len(parts))
             outputs.append(output)
-            told.append(losses)
+            losses_of_parts.append(losses)
             stop_requested |= stop
         norm = self._update()
         numbers = {"gradient_norm": norm, "learning_rate": recipe.optimizer.learning_rate * factor}
         if self.adversary is not None:
             numbers |= self.adversary.learn(outputs, parts, factor, self._agree)
         frames = sum(output.shape[0] * output.shape[1] for output in outputs) * self.fabric.world_size
-        return StepRecord(mean_of(told, [1.0] * len(told)), frames, numbers, stop_requested)
+        return StepRecord(mean_of(losses_of_parts, [1.0] * len(parts)), frames, numbers, stop_requested)
 
     def _learn_from(self, part: Batch, share: float, *, final: bool) -> tuple[Tensor, dict[str, float], bool]:
-        """Add the gradients of one micro-batch; give its colors, its losses, and whether to stop."""
+        """Add the gradients of one micro-batch; give its ab, its losses, and whether to stop."""
         length, online = part["ab"].shape[1], self.recipe.optimizer.online
         segments = cut_clip(length, self.recipe.optimizer.truncate, self.overlap)
         colors: list[Tensor] = []
         state: RecurrentState | None = None
-        told, frames, stop_requested = [], [], False
+        losses_of_segments, frames, stop_requested = [], [], False
         for number, segment in enumerate(segments):
             piece = segment.of(part)
             given = None if number else self._given(piece)
@@ -156,9 +156,9 @@ class Trainer:
                 if online and not last:
                     self._update()
             colors.append(output.ab.detach())
-            told.append(losses)
+            losses_of_segments.append(losses)
             stop_requested |= stop
-        return torch.cat(colors, dim=1), mean_of(told, frames), stop_requested
+        return torch.cat(colors, dim=1), mean_of(losses_of_segments, frames), stop_requested
 
     def _given(self, part: Batch) -> Given | None:
         """The first frame of the samples whose colors are known beforehand."""
@@ -198,8 +198,8 @@ class Trainer:
         clips = [
             f"{clip} from frame {int(start)}" for clip, start in zip(part["clip"], part["start"], strict=True)
         ]
-        told = f"rank {self.fabric.global_rank}: {mine} on {'; '.join(clips)}" if mine else ""
-        culprits = " | ".join(line for line in gather(self.fabric, told) if line)
+        culprit = f"rank {self.fabric.global_rank}: {mine} on {'; '.join(clips)}" if mine else ""
+        culprits = " | ".join(line for line in gather(self.fabric, culprit) if line)
         return f"step {self.step + 1}: the loss is not finite; the weights were not updated ({culprits})"
 
     def _seed(self) -> None:

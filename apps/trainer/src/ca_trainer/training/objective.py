@@ -1,4 +1,4 @@
-"""What a step minimises: ca_losses' weighted total (Eq. 12), and the auxiliary part on candidate copies."""
+"""Training objective: ca_losses' weighted total (Eq. 12) and the auxiliary loss on candidate copies."""
 
 import ca_losses
 import torch
@@ -15,7 +15,7 @@ from ca_trainer.training.batches import Batch
 
 
 class Objective:
-    """The loss of the network.
+    """Loss of the network, weighed as the recipe says.
 
     Args:
         losses: weights of the parts; a part of weight 0 is not built.

@@ -1,4 +1,4 @@
-"""What a run tells: the terminal, metrics.jsonl, TensorBoard and the two pictures. Only rank 0 tells."""
+"""Reporting of a training run: terminal, metrics.jsonl, TensorBoard and two figures. Only rank 0 reports."""
 
 import time
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ STEPS_TIMED = 5  # the first steps, from which the remaining time is estimated
 
 @dataclass(frozen=True)
 class StepRecord:
-    """What one step did; losses and numbers are averaged over the ranks.
+    """Record of one training step; losses and numbers are averaged over the ranks.
 
     Args:
         losses: the weighted `loss` and its unweighted parts.
@@ -42,7 +42,7 @@ class StepRecord:
 
 
 class Reporter:
-    """Takes what a training loop hands it and shows it; on other ranks than the first it does nothing.
+    """Reporter of a training loop; on other ranks than the first it does nothing.
 
     Args:
         folder: of the run.
@@ -156,7 +156,7 @@ class Reporter:
 
 
 def in_words(seconds: float) -> str:
-    """A length of time for people.
+    """A duration in words.
 
     Example:
         >>> in_words(95), in_words(4000), in_words(12)

@@ -1,4 +1,4 @@
-"""A whole training run, from recipe to weights: what the command line calls, and other programs may."""
+"""A whole training run, from recipe to weights; the command line calls it, and other programs may."""
 
 import json
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ from ca_trainer.training.validation import Validation
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a run left behind.
+    """Result of a training run.
 
     Args:
         folder: the run's.

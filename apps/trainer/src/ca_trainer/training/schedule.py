@@ -1,4 +1,4 @@
-"""What changes with the step: learning rate and clip length, as functions, so that a resumed run agrees."""
+"""Schedules: learning rate and clip length as functions of the step, so that a resumed run agrees."""
 
 import math
 

@@ -8,7 +8,7 @@ from ca_trainer.training.batches import Batch
 
 @dataclass(frozen=True)
 class Segment:
-    """Frames `start` to `stop - 1` of a clip, whose first `seen` belong to the segment before.
+    """Segment of a clip: frames `start` to `stop - 1`, whose first `seen` belong to the segment before.
 
     The network goes on from the state it was left in, exactly as the whole clip would, only without gradients to
     what came before. A network that looks `neighbors` frames ahead sees the segment's end as the clip's.

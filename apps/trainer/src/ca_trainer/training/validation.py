@@ -38,7 +38,7 @@ class _ClipScore:
 
 
 class Validation:
-    """The validation clips, ready to be colored: frame 0 is the reference, the others are scored.
+    """The validation clips, ready to be coloured: frame 0 is the reference, the others are scored.
 
     Args:
         clips: at least one, each of two frames or more.
@@ -53,12 +53,12 @@ class Validation:
         self.frames = [cache.read(number, range(length)) for number, length in enumerate(lengths)]
 
     def run(self, model: nn.Module, fabric: Fabric) -> ValidationResult:
-        """Color the clips, shared out over the ranks, and score them; every rank gets the whole result."""
+        """Colour the clips, shared out over the ranks, and score them; every rank gets the whole result."""
         rounds = -(-len(self.frames) // fabric.world_size)
         scores = []
-        for turn in range(rounds):
-            # every rank must run the sharded network equally often, so the last turn may repeat a clip
-            number = (turn * fabric.world_size + fabric.global_rank) % len(self.frames)
+        for round_number in range(rounds):
+            # every rank must run the sharded network equally often, so the last round may repeat a clip
+            number = (round_number * fabric.world_size + fabric.global_rank) % len(self.frames)
             scores.append(self._score(number, model, fabric.device))
         every = {score.number: score for rank in gather(fabric, scores) for score in rank}
         ordered = [every[number] for number in range(len(self.frames))]
@@ -76,6 +76,7 @@ class Validation:
         lightness, ab = ca_data.rgb_to_network(frames)
         reference = torch.cat((lightness[:1], ab[:1]), dim=1)
         known = torch.arange(len(frames), device=device)[None] == 0
+        # not streamed: only forward is spread over ranks and run at the recipe's precision
         predicted = model(lightness[None], reference[None], given=Given(ab[None], known)).ab[0]
         output, grey = _join(lightness, predicted), _join(lightness, torch.zeros_like(predicted))
         column = (grey[-1], frames[0], output[-1], frames[-1])
