@@ -117,6 +117,7 @@ def colorize_both_ways(
     encoded = references
     seen: deque[Tensor] = deque()
     waiting: list[tuple[Tensor, Prediction]] = []
+    last = max(given, default=-1)
 
     def noted() -> Iterator[Tensor]:
         for frame in lightness:
@@ -125,7 +126,9 @@ def colorize_both_ways(
 
     for place, prediction in enumerate(colorize_clip(model, noted(), encoded, given=given)):
         waiting.append((seen.popleft(), prediction))
-        if place in given:
+        if place > last:
+            yield waiting.pop()[1]
+        elif place in given:
             yield from _with_backward(model, waiting, encoded, given[place], place)
             waiting = []
         elif len(waiting) == reach:
