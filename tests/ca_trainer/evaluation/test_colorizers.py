@@ -55,8 +55,10 @@ def test_the_network_is_streamed_as_it_is_trained(weights: Path):
         whole = model(LAB[None, :, :1] / 50 - 1, known[None], given=ca_model.Given(ab, mask)).ab[0] * 110
     expected = to_uint8(lab_to_rgb(torch.cat([LAB[:, :1], whole], dim=1)))
     found = colored(ModelColorizer(str(weights), device=torch.device("cpu")), {3: LAB[3], 0: LAB[0]})
-    assert (found.int() - expected.int()).abs().max() <= 1
-    assert (found != expected).float().mean() < 0.01
+    forward = [0, 3, 4]  # the others are coloured against time as well, from frame 3
+    assert (found.int() - expected.int())[forward].abs().max() <= 1
+    assert (found != expected)[forward].float().mean() < 0.01
+    assert not torch.equal(found[1:3], expected[1:3])
 
 
 def test_the_network_never_sees_later_colors(weights: Path):

@@ -129,7 +129,10 @@ def colorize(
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="A video file or a folder of frames.")],
     refs: Annotated[
         list[Path],
-        typer.Option("--refs", help="Colour stills or folders, one or several; name_000040.png is frame 40."),
+        typer.Option(
+            "--refs",
+            help="Colour stills, folders or a list.toml, one or several; name_000040.png is frame 40.",
+        ),
     ],
     out: Annotated[
         Path,
@@ -162,6 +165,9 @@ def colorize(
     report: Annotated[
         bool | None, typer.Option(help="Write OUT.coverage.html; default for videos, not for folders.")
     ] = None,
+    refs_per_shot: Annotated[
+        int, typer.Option(min=1, help="Most stills the network sees at once; of more, each shot's best.")
+    ] = 8,
     cuts: Annotated[
         str | None,
         typer.Option(help="Frames that begin a shot, as 120,348, or none; default found."),
@@ -182,6 +188,7 @@ def colorize(
 
     options = ColorizeOptions(
         references=tuple(refs),
+        references_per_shot=refs_per_shot,
         weights=weights,
         size=parse_size(size),
         device=device,

@@ -10,9 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ca_model import backward_windows
+
 from ca_film.errors import FilmError, writing
-from ca_film.network.backward import backward_windows, paint_backward
+from ca_film.network.backward import paint_backward
 from ca_film.network.runs import plan_runs, run_network
+from ca_film.network.selection import Selection
 from ca_film.options import ColorizeOptions
 from ca_film.output.blending import BackwardColors
 from ca_film.output.coverage import Coverage, is_report, write_report
@@ -24,6 +27,7 @@ from ca_film.output.work import WorkFolder, file_signature, publishing
 from ca_film.progress import Progress, advance
 from ca_film.session import Session, open_session
 from ca_film.source.film import Film
+from ca_film.source.reference_list import expand_lists
 from ca_film.source.references import Reference
 from ca_film.source.survey import Survey
 
@@ -109,6 +113,7 @@ def _make(
     sources = {path: file_signature(path) for path in [session.film.path, *_still_files(session)]}
     notes = [*(encoding.notes if encoding else []), *_rehearse(target, work)]
     survey = _survey(session, options, work, progress)
+    _select(session, survey, options, work, progress)
     segments = split_shots(survey.shots, options.segment)
     coverage = _paint(session, survey, segments, target, work, progress)
     progress.stage("writing", None)
@@ -120,7 +125,7 @@ def _make(
         grids = coverage.grids(segments)
         write_report(work.report_file(), target.made, out.name, survey, grids, session.references)
     notes += [note for note in [*survey.notes, *joined.notes] if note not in notes]
-    notes += _anchor_notes(session.references, survey)
+    notes += _reference_notes(session, survey)
     if work.damaged:
         notes.append(f"{len(work.damaged)} files of the kept work were damaged and made again")
     return Result(out, joined.frames, len(survey.shots), joined.copied, notes, survey.problems, report)
@@ -208,7 +213,8 @@ def check_paths(source: Path, out: Path, options: ColorizeOptions) -> bool:
     _check_name(out)
     if not source.exists():
         raise FilmError(f"film {source} does not exist; check the path")
-    if any(path.exists() and path.resolve() == out.resolve() for path in (source, *options.stills)):
+    stills, _ = expand_lists(options.stills, ())
+    if any(path.exists() and path.resolve() == out.resolve() for path in (source, *stills)):
         raise FilmError(f"output {out} is also an input, which it would destroy; choose another name with -o")
     if not to_video and out.suffix and not (source.is_dir() or out.is_dir()):
         raise FilmError(
@@ -291,7 +297,8 @@ def _signature(session: Session, options: ColorizeOptions, encoding: Encoding | 
     return {
         "kind": _KIND,
         "input": file_signature(session.film.path),
-        "references": " ".join(f"{reference.digest}:{reference.frame}" for reference in session.references),
+        "references": f"{options.references_per_shot} "
+        + " ".join(f"{ref.digest}:{ref.frame}:{_bound(ref)}" for ref in session.references),
         "weights": session.loaded.digest,
         "size": str(options.size),
         "colour": str(options.look),
@@ -319,6 +326,22 @@ def _survey(session: Session, options: ColorizeOptions, work: WorkFolder, progre
     return survey
 
 
+def _select(
+    session: Session, survey: Survey, options: ColorizeOptions, work: WorkFolder, progress: Progress
+) -> None:
+    kept = work.selection()
+    if kept is None:
+        session.select(survey, options.references_per_shot, progress)
+        work.keep_selection(session.selection.stretches)
+    else:
+        session.selection = Selection(kept)
+
+
+def _bound(reference: Reference) -> str:
+    binding = reference.binding
+    return "" if binding is None else f"{binding.shots}{binding.frames}"
+
+
 def _target(
     session: Session, encoding: Encoding | None, work: WorkFolder, out: Path, options: ColorizeOptions
 ) -> Target:
@@ -343,8 +366,8 @@ def _paint(
     backward = BackwardColors(work, backward_windows(survey.shots, list(known)))
     if missing := backward.missing():
         progress.stage("colouring backward", sum(map(len, missing)))
-        for window, ab in paint_backward(film, missing, painter, size, known, progress):
-            backward.keep(window, ab)
+        for window, colors in paint_backward(film, missing, painter, size, known, progress):
+            backward.keep(window, colors)
     todo = {segment.start: segment for segment in segments if not target.has(segment)}
     progress.stage("colouring", len(survey))
     progress.advance(len(survey) - sum(len(segment) for segment in todo.values()))
@@ -359,7 +382,7 @@ def _paint(
                     target.begin(segment)
                 if segment is None or index not in segment:
                     continue
-                target.add(replace(colored, ab=backward.blend(index, colored.ab)))
+                target.add(replace(colored, ab=backward.blend(colored)))
                 coverage.add(colored.confidence)
                 if index == segment.stop - 1:
                     if colored.state is not None:
@@ -379,15 +402,23 @@ def _paint(
     return coverage
 
 
-def _anchor_notes(references: Sequence[Reference], survey: Survey) -> list[str]:
-    notes = []
-    for reference in references:
+def _reference_notes(session: Session, survey: Survey) -> list[str]:
+    notes, shots = [], survey.shots
+    for reference in session.references:
+        name = reference.path.name
+        if reference.opaque < 1:
+            notes.append(f"reference {name} has alpha: only the {reference.opaque:.0%} that is opaque counts")
+        numbers = () if reference.binding is None else reference.binding.shots
+        if beyond := [number for number in numbers if number > len(shots)]:
+            notes.append(f"reference {name} is bound to shot {beyond[0]}, but the film has {len(shots)}")
         if reference.frame is not None and reference.frame >= len(survey):
-            notes.append(
-                f"reference {reference.path.name} names frame {reference.frame}, but the film has {len(survey)}"
-            )
+            notes.append(f"reference {name} names frame {reference.frame}, but the film has {len(survey)}")
         elif reference.digest in survey.anchors:
+            notes.append(f"reference {name} is frame {reference.frame} of the film, by its picture")
+    for stretch, chosen in session.selection.stretches:
+        if not chosen:
             notes.append(
-                f"reference {reference.path.name} is frame {reference.frame} of the film, by its picture"
+                f"frames {stretch.start}-{stretch.stop - 1} have no reference, since all are bound elsewhere; "
+                "they stay nearly grey"
             )
     return notes

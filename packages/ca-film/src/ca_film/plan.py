@@ -98,6 +98,7 @@ def plan(
     )
     grids: dict[int, np.ndarray] = {}
     if session:
+        session.select(survey, options.references_per_shot, progress)
         runs = [Run(range(i, i + 1), {}) for shot in survey.shots for i in _samples(shot)]
         progress.stage("measuring coverage", len(runs))
         with closing(run_network(film, runs, session.painter, session.network_size)) as frames:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import av
 import numpy as np
-from jaxtyping import Float, UInt8
+from ca_model import GivenColors
+from jaxtyping import UInt8
 from PIL import Image
-from torch import Tensor
 
 from ca_film.colorize import choose_output
 from ca_film.errors import FilmError, writing
@@ -82,6 +82,7 @@ def preview(
     film = session.film
     encoding = choose_output(film, out, options)
     survey = session.survey(options.cuts, progress)
+    session.select(survey, options.references_per_shot, progress)
     runs = preview_runs(survey.shots, session.known_colors())
     progress.stage("colouring", sum(len(run.frames) for run in runs))
     renderer, costs = Renderer(film, session.references, options.look), _Costs()
@@ -112,7 +113,7 @@ def preview(
     return Preview(sheet, len(survey), len(survey.shots), costs.seconds(len(survey)), size, notes)
 
 
-def preview_runs(shots: Sequence[range], known: Mapping[int, Float[Tensor, "2 h w"]]) -> list[Run]:
+def preview_runs(shots: Sequence[range], known: Mapping[int, GivenColors]) -> list[Run]:
     """Up to three places in each shot, evenly chosen shots where there are very many, each with a short lead.
 
     Example:
@@ -126,7 +127,7 @@ def preview_runs(shots: Sequence[range], known: Mapping[int, Float[Tensor, "2 h 
         free = shot.start
         for index in sorted({shot.start + int(place * len(shot)) for place in _PLACES}):
             frames = range(max(free, index - _LEAD), index + 1)
-            runs.append(Run(frames, {i: ab for i, ab in known.items() if i in frames}))
+            runs.append(Run(frames, known))
             free = index + 1
     return runs
 

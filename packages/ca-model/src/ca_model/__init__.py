@@ -16,12 +16,14 @@ from ca_model.copy_net import CopyNet
 from ca_model.cost import Cost, count_cost, count_parameters, peak_memory, reset_peak_memory
 from ca_model.device import choose_device
 from ca_model.errors import ModelError
-from ca_model.frames import ColorOutput, EncodedReferences, Given
+from ca_model.frames import ColorOutput, EncodedReferences, Given, GivenColors
 from ca_model.network import ColorAlignNet
 from ca_model.paper_net import PaperNet
+from ca_model.partial import fill_hidden
 from ca_model.presets import PRESETS, preset
 from ca_model.semantic import SemanticEncoder
 from ca_model.state import Keyframe, Recollection, RecurrentState
+from ca_model.two_sided import backward_windows, blend_passes, colorize_both_ways
 
 __all__ = [
     "PRESETS",
@@ -33,6 +35,7 @@ __all__ = [
     "Cost",
     "EncodedReferences",
     "Given",
+    "GivenColors",
     "Keyframe",
     "ModelError",
     "PaperConfig",
@@ -41,11 +44,15 @@ __all__ = [
     "Recollection",
     "RecurrentState",
     "SemanticEncoder",
+    "backward_windows",
+    "blend_passes",
     "choose_device",
+    "colorize_both_ways",
     "colorize_clip",
     "count_cost",
     "count_parameters",
     "create_model",
+    "fill_hidden",
     "find_weights",
     "load_model",
     "peak_memory",

@@ -40,10 +40,17 @@ class Given(NamedTuple):
     Attributes:
         ab: ab/110; read where `mask` is true only.
         mask: which frames of which sample are known.
+        opaque: the pixels of them that are known; None: all. Elsewhere comes out what the network says.
     """
 
     ab: Float[Tensor, "b t 2 h w"]
     mask: Bool[Tensor, "b t"]
+    opaque: Bool[Tensor, "b t 1 h w"] | None = None
+
+    def at(self, index: int) -> "KnownColors":
+        """What is known of one frame."""
+        opaque = None if self.opaque is None else self.opaque[:, index]
+        return KnownColors(self.ab[:, index], self.mask[:, index], opaque)
 
 
 class EncodedReferences(NamedTuple):
@@ -76,8 +83,35 @@ class Frame(NamedTuple):
     matched: Matched | None = None
 
 
-# Colours of one frame known beforehand: ab/110, and in which samples.
-KnownColors = tuple[Float[Tensor, "b 2 h w"], Bool[Tensor, " b"]]
+# Colours of one frame as a caller gives them: ab/110, with the pixels that are known where not all are.
+GivenColors = Float[Tensor, "*b 2 h w"] | tuple[Float[Tensor, "*b 2 h w"], Bool[Tensor, "*b 1 h w"]]
+
+
+class KnownColors(NamedTuple):
+    """Colours of one frame known beforehand.
+
+    Attributes:
+        ab: ab/110.
+        mask: in which samples.
+        opaque: at which pixels; None: at all.
+    """
+
+    ab: Float[Tensor, "b 2 h w"]
+    mask: Bool[Tensor, " b"]
+    opaque: Bool[Tensor, "b 1 h w"] | None = None
+
+    @classmethod
+    def of(cls, given: GivenColors) -> "KnownColors":
+        """What a caller gave for every sample."""
+        ab, opaque = given if isinstance(given, tuple) else (given, None)
+        return cls(ab, torch.ones(len(ab), dtype=torch.bool, device=ab.device), opaque)
+
+    def over(self, ab: Float[Tensor, "b 2 h2 w2"]) -> Float[Tensor, "b 2 h2 w2"]:
+        """These colours laid over predicted ones, whose height and width are multiples of 16."""
+        where = self.mask[:, None, None, None]
+        if self.opaque is not None:
+            where = where & (pad(self.opaque.float()) > 0)
+        return torch.where(where, pad(self.ab).to(ab.dtype), ab)
 
 
 def frame_of(frames: T, b: int, index: int) -> T:

@@ -95,7 +95,7 @@ class ModelColorizer:
     """A trained network, streamed over the clip at the clip's own size with bounded memory.
 
     It is told which frames the references are, as the flow and static baselines are: their colours also enter
-    the recurrence.
+    the recurrence, and frames before a later reference are coloured from there as well, against time, as films are.
 
     Args:
         weights: shipped name, ``.safetensors`` file, or ``hub:OWNER/NAME``; empty for what is shipped.
@@ -132,7 +132,7 @@ class ModelColorizer:
         waiting: deque[Tensor] = deque()
         frames = (frame / LIGHTNESS_SCALE - 1 for frame in _noting(lightness, waiting))
         given = {frame: still[1:] for frame, still in stills.items()}
-        for colors in ca_model.colorize_clip(self._model, frames, list(stills.values()), given=given):
+        for colors in ca_model.colorize_both_ways(self._model, frames, list(stills.values()), given):
             yield to_uint8(lab_to_rgb(torch.cat([waiting.popleft(), colors.ab * AB_SCALE])))
 
 

@@ -119,7 +119,7 @@ def _evaluate(
     predictions: Annotated[
         Path | None, typer.Option(help="Score another system: its folders of frames.")
     ] = None,
-    protocol: Annotated[str, typer.Option(help="first-frame or every-K.")] = "first-frame",
+    protocol: Annotated[str, typer.Option(help="first-frame, two-sided or every-K.")] = "first-frame",
     reference_every: Annotated[int | None, typer.Option(help="K of every-K, frames.")] = None,
     size: Annotated[str, typer.Option(help="WxH to evaluate at; default each clip's own.")] = "",
     clips: Annotated[str, typer.Option(help="Names of clips, separated by commas; default all.")] = "",

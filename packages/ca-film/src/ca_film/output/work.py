@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +162,20 @@ class WorkFolder:
     def keep_survey(self, survey: Survey) -> None:
         """Keep a survey for the next run."""
         self._keep("survey", vars(survey))
+
+    def selection(self) -> list[tuple[range, tuple[int, ...]]] | None:
+        """The references that an earlier run chose for each stretch of the film."""
+        kept = self._read("selection")
+        if not isinstance(kept, list):
+            return None
+        try:
+            return [(range(start, stop), tuple(chosen)) for start, stop, chosen in kept]
+        except (TypeError, ValueError):
+            return None
+
+    def keep_selection(self, stretches: Sequence[tuple[range, tuple[int, ...]]]) -> None:
+        """Keep the chosen references for the next run."""
+        self._keep("selection", [(stretch.start, stretch.stop, chosen) for stretch, chosen in stretches])
 
     def state(self, index: int) -> RecurrentState | None:
         """What the network was left in before a frame; None if not kept."""
