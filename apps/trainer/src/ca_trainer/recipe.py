@@ -138,7 +138,7 @@ class LossChoice:
     adversarial: float = 0.0
     psnr: float = 0.0  # minus the PSNR in dB
     ssim: float = 0.0  # one minus the SSIM
-    auxiliary: float = 0.0  # L1 on the candidate copies the network offers its decoder
+    auxiliary: float = 0.0  # L1 on what the attention copies from the references
     discriminator_channels: int = 64  # width of the discriminator's first layer
     vgg_weights: str = ""  # a VGG file for the perceptual part; empty: the hub cache
 

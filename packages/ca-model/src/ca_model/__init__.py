@@ -1,5 +1,6 @@
 """ColorAlignNet composed: both networks, presets, checkpoints, shipped weights, and one call that colours a clip."""
 
+from ca_model.after_truth import AfterTruth, colorize_after_truth
 from ca_model.checkpoint import (
     create_model,
     find_weights,
@@ -16,7 +17,7 @@ from ca_model.copy_net import CopyNet
 from ca_model.cost import Cost, count_cost, count_parameters, peak_memory, reset_peak_memory
 from ca_model.device import choose_device
 from ca_model.errors import ModelError
-from ca_model.frames import ColorOutput, EncodedReferences, Given
+from ca_model.frames import ColorOutput, Copy, EncodedReferences, Given
 from ca_model.network import ColorAlignNet
 from ca_model.paper_net import PaperNet
 from ca_model.presets import PRESETS, preset
@@ -25,9 +26,11 @@ from ca_model.state import Keyframe, Recollection, RecurrentState
 
 __all__ = [
     "PRESETS",
+    "AfterTruth",
     "ColorAlignConfig",
     "ColorAlignNet",
     "ColorOutput",
+    "Copy",
     "CopyConfig",
     "CopyNet",
     "Cost",
@@ -42,6 +45,7 @@ __all__ = [
     "RecurrentState",
     "SemanticEncoder",
     "choose_device",
+    "colorize_after_truth",
     "colorize_clip",
     "count_cost",
     "count_parameters",

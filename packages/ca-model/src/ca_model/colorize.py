@@ -1,7 +1,7 @@
 """Colour a clip: frames in, one after another, from anywhere; predictions out, on the CPU."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
@@ -20,11 +20,13 @@ class Prediction:
         ab: ab/110.
         confidence: in [0, 1], how well the references cover each place.
         state: what the network needs to go on after this frame, on its own device, with a batch axis.
+        shares: of each copy of colour in the frame, on average (`ColorOutput.copies`); empty for the paper's network.
     """
 
     ab: Float[Tensor, "*b 2 h w"]
     confidence: Float[Tensor, "*b 1 h w"]
     state: RecurrentState | None = None
+    shares: Mapping[str, float] = field(default_factory=dict)
 
 
 @torch.no_grad()
@@ -83,4 +85,5 @@ def colorize_clip(
         ab, confidence = output.ab[:, 0].float().cpu(), output.confidence[:, 0].float().cpu()
         if not batched:
             ab, confidence = ab[0], confidence[0]
-        yield Prediction(ab, confidence, output.state)
+        shares = {name: copy.share.mean().item() for name, copy in output.copies.items()}
+        yield Prediction(ab, confidence, output.state, shares)
