@@ -76,10 +76,10 @@ class DataChoice:
         if self.source == "clips":
             _require(bool(self.root), "data.root", "a folder of clips (give --data DIR)", self.root)
         else:
-            needed = max(self.clip_length, self.validation_frames)
+            needed = self.clip_length
             _require(bool(self.size), "data.size", "[height, width] for synthetic clips", list(self.size))
             _require(
-                self.frames >= needed, "data.frames", f"at least {needed}, the longest clip used", self.frames
+                self.frames >= needed, "data.frames", f"at least {needed}, data.clip_length", self.frames
             )
 
 

@@ -2,39 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
-__all__ = ["SPANS", "TRUE_PREVIOUS", "WARPED_TRUTH", "clip_figures", "mean_figures", "psnr_by_span"]
+from ca_trainer.spans import SPANS, mean_or_none, psnr_by_span
+
+__all__ = ["TRUE_PREVIOUS", "WARPED_TRUTH", "clip_figures", "mean_figures"]
 
 Figures = Mapping[str, float | None]
 
-SPANS: Mapping[str, tuple[int, float]] = {"1_8": (1, 8), "9_32": (9, 32), "33": (33, math.inf)}
-"""First and last frame of each span, counted from the latest reference."""
 TRUE_PREVIOUS, WARPED_TRUTH = "true_previous_", "warped_truth_"
 """How the figures begin that were measured with the true previous colours given: by the network, and by warping."""
-
-
-def psnr_by_span(ages: Sequence[int], psnr: Sequence[float | None]) -> dict[str, float | None]:
-    """Mean PSNR in dB of each span of frames.
-
-    Args:
-        ages: frames since the latest reference, one for each scored frame.
-        psnr: of those frames, dB; None where infinite.
-
-    Returns:
-        By the span's name, of the spans that have frames; None where one of them equals the truth.
-
-    Example:
-        >>> psnr_by_span([1, 2, 9, 10], [40.0, 30.0, 20.0, None])
-        {'1_8': 35.0, '9_32': None}
-    """
-    means: dict[str, float | None] = {}
-    for span, (first, last) in SPANS.items():
-        values = [value for age, value in zip(ages, psnr, strict=True) if first <= age <= last]
-        if values:
-            means[span] = _mean(values)
-    return means
 
 
 def clip_figures(
@@ -57,7 +34,7 @@ def clip_figures(
     """
     figures = {f"psnr_{span}": value for span, value in psnr_by_span(ages, psnr).items()}
     for name, values in more.items():
-        figures[name] = _mean(values)
+        figures[name] = mean_or_none(values)
         if name.endswith("psnr"):
             figures |= {f"{name}_{span}": value for span, value in psnr_by_span(ages, values).items()}
     return figures
@@ -83,14 +60,9 @@ def mean_figures(clips: Mapping[str, Figures]) -> tuple[dict[str, float | None],
     )
     for name in names:
         values = {clip: figures[name] for clip, figures in clips.items() if name in figures}
-        means[name] = _mean(list(values.values())) if values else None
+        means[name] = mean_or_none(list(values.values())) if values else None
         if not values:
             reasons[name] = "no clip has a frame so long after its reference"
         elif means[name] is None:
             reasons[name] = f"{next(clip for clip, value in values.items() if value is None)}: infinite"
     return means, reasons
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if len(known) == len(values) else None

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from ca_trainer.spans import SPANS, span_title
+
 __all__ = [
     "CLIP_MEASURES",
     "DASH",
@@ -63,14 +65,13 @@ _CDC = (
     "Colour distribution consistency over 1, 2 and 4 frames, 1e-3 nats: grey and frozen colour score low too"
 )
 
-_SPAN = "PSNR of the frames {} after their reference, dB, mean over the clips that have such."
+_SPAN = "PSNR of frames {} after their reference, dB, mean over the clips that reach so far."
+_SPANS = {f"psnr_{span}": span_title(span) for span in SPANS}
 _SHARE = "Share of the frames mixed from {}, mean over pixels, frames and clips, %."
 
 _ALL = (
     Measure("psnr", "PSNR", "higher", 2, "Peak signal-to-noise ratio on 8-bit RGB, dB."),
-    Measure("psnr_1_8", "1–8", "higher", 2, _SPAN.format("1 to 8")),
-    Measure("psnr_9_32", "9–32", "higher", 2, _SPAN.format("9 to 32")),
-    Measure("psnr_33", "33+", "higher", 2, _SPAN.format("33 and more")),
+    *(Measure(key, f"PSNR {told}", "higher", 2, _SPAN.format(told)) for key, told in _SPANS.items()),
     Measure(
         "ssim", "SSIM", "higher", 4, "Structural similarity on RGB (Wang et al. 2004).", published_digits=3
     ),
