@@ -107,7 +107,7 @@ def test_copies_and_their_shares_are_the_mixture():
         net.output.weight[4:12] = 0
         net.output.bias[4:8], net.output.bias[8:12] = 0.01, -0.02
     _, state = net.step(*frame(0))
-    result, after = net.step(*frame(1), state)
+    result, after = net.step(*frame(0, error=0.05), state)  # nothing moved: each copy is worth something
     assert list(result.copies) == ["previous", "keyframe", "matched", "attended"]
     shares = torch.stack([copy.share for copy in result.copies.values()])
     torch.testing.assert_close(shares.sum(dim=0), torch.ones_like(shares[0]))
