@@ -71,7 +71,7 @@ def test_a_failed_save_keeps_the_old_file(weights: Path, monkeypatch: pytest.Mon
     def fail(*_: object, **__: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("ca_model.checkpoint.save_file", fail)
+    monkeypatch.setattr("ca_model.checkpoint.save", fail)
     with pytest.raises(OSError, match="disk full"):
         save_model(create_model("tiny"), weights)
     assert weights_hash(weights) == before

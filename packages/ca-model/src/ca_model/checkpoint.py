@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from ca_model.config import ColorAlignConfig
@@ -180,7 +180,9 @@ def save_model(
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         unfinished = Path(folder) / path.name
-        save_file(state, unfinished, metadata=about)
+        unfinished.write_bytes(
+            save(state, metadata=about)
+        )  # whose errors are the system's: a full disk is an OSError
         unfinished.replace(path)
 
 

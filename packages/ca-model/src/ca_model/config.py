@@ -25,7 +25,7 @@ class ColorAlignConfig:
         copying: which of the two it is; follows from the class.
         neighbors: frames on either side that are aligned (k of Eq. 2); 0 in a copying network, which has no lookahead.
         widths: encoder channels at H/2, H/4, H/8 and H/16.
-        heads, head_channels: heads of the color transfer and channels of each.
+        heads, head_channels: heads of the colour transfer and channels of each.
         color_transfer: `"attention"` (Eq. 1) or `"adain"` (ablation 4).
         alignment: `"deform"` or `"flow"`.
         temporal_prior: False: no temporal prior (ablation 1).
@@ -200,7 +200,7 @@ class CopyConfig(ColorAlignConfig):
         semantic: also compare places by the features of an image classifier (`SemanticEncoder`).
         memory: channels of what is remembered from frame to frame beside the colours; 0: nothing.
         recall: with a temporal prior, the attention also looks at an own frame up to so many frames old; 0: at none.
-        zooms: sizes, as multiples of their own, in which the color transfer looks at the references as well, every
+        zooms: sizes, as multiples of their own, in which the colour transfer looks at the references as well, every
             second place of each; none: only as they are.
         body_width: channels of the reconstruction's body, at H/8.
     """
