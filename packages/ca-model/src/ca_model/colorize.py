@@ -1,7 +1,7 @@
 """Colour a clip: frames in, one after another, from anywhere; predictions out, on the CPU."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
@@ -22,12 +22,14 @@ class Prediction:
         state: what the network needs to go on after this frame, on its own device, with a batch axis.
         trust: in [0, 1], how well each pixel's track back to the last frame with known colours held; None in a network
             that keeps no such track.
+        shares: of each copy of colour in the frame, on average (`ColorOutput.copies`); empty for the paper's network.
     """
 
     ab: Float[Tensor, "*b 2 h w"]
     confidence: Float[Tensor, "*b 1 h w"]
     state: RecurrentState | None = None
     trust: Float[Tensor, "*b 1 h w"] | None = None
+    shares: Mapping[str, float] = field(default_factory=dict)
 
 
 class _Brought(Mapping[int, GivenColors]):
@@ -115,4 +117,5 @@ def colorize_clip(
             trust = crop(key.trust, (ab.shape[-2], ab.shape[-1])).float().cpu()
         if not batched:
             ab, confidence, trust = ab[0], confidence[0], None if trust is None else trust[0]
-        yield Prediction(ab, confidence, output.state, trust)
+        shares = {name: copy.share.mean().item() for name, copy in output.copies.items()}
+        yield Prediction(ab, confidence, output.state, trust, shares)

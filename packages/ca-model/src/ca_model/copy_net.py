@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from ca_model.config import CopyConfig
 from ca_model.copies import References
 from ca_model.encoder import PyramidEncoder
-from ca_model.frames import EncodedReferences, Frame, pad
+from ca_model.frames import Copy, EncodedReferences, Frame, pad
 from ca_model.network import ColorAlignNet
 from ca_model.partial import covered_cells
 from ca_model.reconstruction import CopyReconstruction
@@ -135,7 +135,7 @@ class CopyNet(ColorAlignNet):
 
     def _reconstruct(
         self, frame: Frame, aligned: Float[Tensor, "b c h4 w4"] | None, state: RecurrentState | None
-    ) -> tuple[Float[Tensor, "b 2 h w"], dict[str, Float[Tensor, "b 2 h w"]], RecurrentState]:
+    ) -> tuple[Float[Tensor, "b 2 h w"], dict[str, Copy], RecurrentState]:
         del aligned  # there is no alignment over later frames
         found, recalled = frame.attended, None
         assert found.carried is not None
@@ -149,7 +149,7 @@ class CopyNet(ColorAlignNet):
         )
         half, quarter = frame.maps[:2]
         result, after = self.reconstruction.step(half, quarter, frame.lightness, references, state)
-        return result.ab, {"copy_attended": result.attended}, after
+        return result.ab, result.copies, after
 
     def _remember(
         self,

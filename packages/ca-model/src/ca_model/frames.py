@@ -18,19 +18,33 @@ STRIDE = 16
 T = TypeVar("T")
 
 
+class Copy(NamedTuple):
+    """A copy of colour that a frame is mixed from.
+
+    Attributes:
+        ab: ab/110.
+        share: of it in the mixture, per pixel; the shares of all copies add up to 1.
+    """
+
+    ab: Float[Tensor, "*b 2 h w"]
+    share: Float[Tensor, "*b 1 h w"]
+
+
 class ColorOutput(NamedTuple):
     """Colour of a clip.
 
     Attributes:
         ab: ab/110 of each frame.
         confidence: in [0, 1]; low where the references do not cover the picture.
-        auxiliary: copies a loss may supervise (`copy_*`, "b t 2 h w"); empty for the paper's network.
+        copies: what the network mixed, before its correction and smoothing, which a loss may supervise: `attended`
+            (from the references), `previous` (the frame before, carried along the motion), `keyframe`, `matched`; each
+            as far as there is one, and none in the paper's network.
         state: what the next frame needs to know about these; give it back to go on, as if never stopped.
     """
 
     ab: Float[Tensor, "b t 2 h w"]
     confidence: Float[Tensor, "b t 1 h w"]
-    auxiliary: dict[str, Float[Tensor, "b t 2 h w"]]
+    copies: dict[str, Copy]
     state: RecurrentState
 
 
@@ -162,13 +176,16 @@ def lookahead_windows(frames: Iterable[T], neighbors: int, *, resumes: bool = Fa
 
 def join_frames(outputs: Sequence[ColorOutput]) -> ColorOutput:
     """One output of consecutive ones; the state is that of the last."""
-    auxiliary = {
-        name: torch.cat([one.auxiliary[name] for one in outputs], dim=1) for name in outputs[0].auxiliary
+    copies = {
+        name: Copy(
+            *(torch.cat(parts, dim=1) for parts in zip(*(one.copies[name] for one in outputs), strict=True))
+        )
+        for name in outputs[0].copies
     }
     return ColorOutput(
         torch.cat([one.ab for one in outputs], dim=1),
         torch.cat([one.confidence for one in outputs], dim=1),
-        auxiliary,
+        copies,
         outputs[-1].state,
     )
 

@@ -25,6 +25,7 @@ from ca_model.encoder import PyramidEncoder
 from ca_model.errors import ModelError
 from ca_model.frames import (
     ColorOutput,
+    Copy,
     EncodedReferences,
     Frame,
     Given,
@@ -252,8 +253,8 @@ class ColorAlignNet(
     @abstractmethod
     def _reconstruct(
         self, frame: Frame, aligned: Float[Tensor, "b c h4 w4"] | None, state: RecurrentState | None
-    ) -> tuple[Float[Tensor, "b 2 h w"], dict[str, Float[Tensor, "b 2 h w"]], RecurrentState]:
-        """Reconstruct one frame after a state: its ab, the copies a loss may supervise, and the state for the next."""
+    ) -> tuple[Float[Tensor, "b 2 h w"], dict[str, Copy], RecurrentState]:
+        """Reconstruct one frame after a state: its ab, the copies it was mixed from, and the state for the next."""
 
     def _remember(
         self,
@@ -297,6 +298,6 @@ class ColorAlignNet(
         return ColorOutput(
             crop(ab, size)[:, None],
             crop(confidence, size)[:, None],
-            {name: crop(copy, size)[:, None] for name, copy in copies.items()},
+            {name: Copy(*(crop(part, size)[:, None] for part in copy)) for name, copy in copies.items()},
             self._remember(frame, state, before, mask),
         )

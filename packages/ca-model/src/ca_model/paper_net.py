@@ -19,7 +19,7 @@ from torch import Tensor
 from ca_model.body import make_body
 from ca_model.config import PaperConfig
 from ca_model.encoder import PyramidEncoder
-from ca_model.frames import STRIDE, EncodedReferences, Frame, pad
+from ca_model.frames import STRIDE, Copy, EncodedReferences, Frame, pad
 from ca_model.network import ColorAlignNet
 from ca_model.partial import covered_cells
 from ca_model.state import RecurrentState
@@ -91,7 +91,7 @@ class PaperNet(ColorAlignNet):
 
     def _reconstruct(
         self, frame: Frame, aligned: Float[Tensor, "b c h4 w4"] | None, state: RecurrentState | None
-    ) -> tuple[Float[Tensor, "b 2 h w"], dict[str, Float[Tensor, "b 2 h w"]], RecurrentState]:
+    ) -> tuple[Float[Tensor, "b 2 h w"], dict[str, Copy], RecurrentState]:
         assert aligned is not None  # there is an alignment
         previous = None if state is None else (state.lightness, state.ab)
         ab = self.reconstruction.step(aligned, frame.maps[0], frame.lightness, previous)

@@ -82,6 +82,15 @@ class EvaluationProtocol:
             return [0, count - 1]
         return [0] if self.reference_every is None else list(range(0, count, self.reference_every))
 
+    def age(self, frame: int) -> int:
+        """Frames since the latest reference.
+
+        Example:
+            >>> EvaluationProtocol().age(21), EvaluationProtocol(20).age(21)
+            (21, 1)
+        """
+        return frame if self.reference_every is None else frame % self.reference_every
+
     def scored_frames(self, count: int) -> list[int]:
         """Numbers of the scored frames: all but the references."""
         references = set(self.reference_frames(count))
