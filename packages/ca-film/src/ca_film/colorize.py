@@ -23,7 +23,7 @@ from ca_film.output.encoding import VIDEO_SUFFIXES, Encoding, choose_encoding
 from ca_film.output.rendering import Renderer
 from ca_film.output.segments import split_shots
 from ca_film.output.targets import FolderTarget, Target, VideoTarget
-from ca_film.output.work import WorkFolder, file_signature, publishing
+from ca_film.output.work import WorkFolder, file_signature, publishing, remove_remains
 from ca_film.progress import Progress, advance
 from ca_film.session import Session, open_session
 from ca_film.source.film import Film
@@ -256,6 +256,7 @@ def _check_name(out: Path) -> None:
 
 
 def _exists(out: Path) -> FilmError:
+    remove_remains(out)
     return FilmError(f"output {out} exists; choose another name with -o, or add --overwrite")
 
 
