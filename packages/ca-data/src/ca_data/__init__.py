@@ -25,6 +25,7 @@ from ca_data.dataset import ClipDataset, Sample, SyntheticDataset
 from ca_data.davis import davis_clips, davis_splits
 from ca_data.film_color import chroma_for_luma, film_chroma, fit_chroma, luma_to_lightness
 from ca_data.frames import Clip, FrameFolder, list_clips, write_frames
+from ca_data.painting import spread_color
 from ca_data.pictures import read_picture
 from ca_data.prepared import EvaluationSet, PreparedClip, VideoSource, changed_clips, video_sources
 from ca_data.references import ReferenceConfig, choose_references, choose_start
@@ -102,6 +103,7 @@ __all__ = [
     "rgb_to_network",
     "rgb_to_ycbcr",
     "sample_generator",
+    "spread_color",
     "srgb_from_film",
     "synthetic_clip",
     "to_uint8",
