@@ -115,7 +115,7 @@ def test_errors_say_what_is_expected() -> None:
     lightness, strokes, painted = picture(5, 7)
     with pytest.raises(ValueError, match=r"painted \(h, w\).*got \(1, 5, 6\)"):
         spread_color(lightness[..., :6], strokes, painted)
-    with pytest.raises(ValueError, match="type bool, got torch.float32"):
+    with pytest.raises(ValueError, match=r"type bool, got torch\.float32"):
         spread_color(lightness, strokes, painted.float())
     with pytest.raises(ValueError, match="reach > 0"):
         spread_color(lightness, strokes, painted, reach=0.0)

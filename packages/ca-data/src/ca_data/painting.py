@@ -47,11 +47,12 @@ def spread_color(
     over neighbouring pixels p, q, with the strokes' ab S, the share s_p of a pixel that is painted, and
     `w_pq = exp(-|g_p - g_q|^2 / (2 v^2))`, where the guide g is the lightness and, as far as it has edges, the
     proposal. It is Levin, Lischinski and Weiss, "Colorization using Optimization" (2004), with three departures.
-    Differences of neighbours are weighed, by one v for the whole picture, in place of a pixel's difference from its
-    neighbours' mean, by local variance: the system is symmetric then, and the result closer to the truth (Grady,
-    "Random Walks for Image Segmentation", 2006). What is spread is the residual: where no stroke reaches, the proposal stays. And the last
-    term, m_p = (1 - k_p) / reach^2, lets the residual fade with the distance, but not where the guide looks as it
-    does under a stroke (k_p near 1): one stroke mends a whole coat and leaves its neighbours alone.
+    Differences of neighbours are weighed, by one v for the whole picture, in place of a pixel's difference from
+    its neighbours' mean, by local variance: the system is symmetric then, and the result closer to the truth
+    (Grady, "Random Walks for Image Segmentation", 2006). What is spread is the residual: where no stroke reaches,
+    the proposal stays. And the last term, m_p = (1 - k_p) / reach^2, lets the residual fade with the distance, but
+    not where the guide looks as it does under a stroke (k_p near 1): one stroke mends a whole coat and leaves its
+    neighbours alone.
 
     The sparse system is solved directly (SuperLU) at a working resolution; the residual is then brought to the full
     one by `upsample_chroma`.
