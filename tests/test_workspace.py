@@ -17,7 +17,8 @@ ALLOWED = {
     **{name: set() for name in NETWORK | LIBRARIES - {"ca_model"}},
     "ca_model": NETWORK,
     "ca_trainer": LIBRARIES,
-    "ca_infer": LIBRARIES - {"ca_losses"},
+    "ca_film": {"ca_model", "ca_data"},
+    "ca_infer": {"ca_film", "ca_model", "ca_data", "ca_metrics"},
 }
 
 

@@ -1,15 +1,18 @@
-"""Turning what is typed into values: options that take several values, sizes, devices."""
+"""Arguments: what is typed, turned into values."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-
-import torch
+from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from ca_infer.errors import InferError
 
-__all__ = ["choose_device", "parse_size", "spread_values"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["choose_device", "parse_cuts", "parse_png_depth", "parse_rate", "parse_size", "spread_values"]
 
 
 def spread_values(arguments: Sequence[str], option: str) -> list[str]:
@@ -89,6 +92,8 @@ def choose_device(name: str) -> torch.device:
         >>> choose_device("cpu")
         device(type='cpu')
     """
+    import torch
+
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -106,3 +111,57 @@ def choose_device(name: str) -> torch.device:
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return lines[0][:120] if lines else type(error).__name__
+
+
+def parse_rate(text: str) -> Fraction:
+    """Frames per second, as `--fps` gives them.
+
+    Raises:
+        InferError: if it is no number in 0..1000.
+
+    Example:
+        >>> parse_rate("24000/1001")
+        Fraction(24000, 1001)
+    """
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError) as error:
+        raise InferError(
+            f"--fps must be a number or a fraction, got '{text}'; write 25 or 24000/1001"
+        ) from error
+    if not 0 < rate <= 1000:
+        raise InferError(f"--fps must lie between 0 and 1000, got '{text}'; write 25 or 24000/1001")
+    return rate
+
+
+def parse_png_depth(depth: int) -> int:
+    """Bits of a PNG file, as `--png-depth` gives them.
+
+    Raises:
+        InferError: if they are neither 8 nor 16.
+    """
+    if depth not in (8, 16):
+        raise InferError(f"--png-depth must be 8 or 16, got {depth}; choose one of them")
+    return depth
+
+
+def parse_cuts(text: str | None) -> tuple[int, ...] | None:
+    """Frames that begin a shot, as `--cuts` gives them; () for `none`, None where it is left out.
+
+    Raises:
+        InferError: if they are no list of numbers.
+
+    Example:
+        >>> parse_cuts("120,348"), parse_cuts("none"), parse_cuts(None)
+        ((120, 348), (), None)
+    """
+    if text is None:
+        return None
+    if text.strip().lower() == "none":
+        return ()
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise InferError(
+            f"--cuts must be frame numbers like 120,348 or none, got '{text}'; list them"
+        ) from error

@@ -1,4 +1,4 @@
-"""How fast the network is, stage by stage, and what it costs."""
+"""Benchmark: how fast the network is, stage by stage, and what it costs."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import ca_model
 import torch
+from ca_film import load_weights
 from ca_model import ColorAlignNet, count_cost
 
-__all__ = ["BenchReport", "bench"]
+__all__ = ["BenchReport", "bench", "load_network"]
 
 _WARM_UP = 3
 
 
 @dataclass(frozen=True)
 class BenchReport:
-    """What a bench run found; the fields are the keys of `--json`.
+    """Times and costs; the fields are the keys of `--json`.
 
     Args:
         seconds_per_frame: median.
@@ -44,6 +46,24 @@ class BenchReport:
         return asdict(self)
 
 
+def load_network(weights: str | None) -> tuple[str, ColorAlignNet]:
+    """A network by the name of its weights, or of a preset, which is given random ones.
+
+    Args:
+        weights: as for any film, or a preset that ships no weights; None for the default.
+
+    Returns:
+        Its name and the network.
+
+    Raises:
+        FilmError: if there is no such thing or it does not fit.
+    """
+    if weights in ca_model.PRESETS and weights not in ca_model.shipped_weights():
+        return weights, ca_model.create_model(weights)
+    loaded = load_weights(weights)
+    return loaded.name, loaded.model
+
+
 def bench(
     model: ColorAlignNet, size: tuple[int, int], frames: int, references: int, device: torch.device
 ) -> BenchReport:
@@ -63,11 +83,11 @@ def bench(
     model = model.to(device).to(memory_format=torch.channels_last).eval()  # as load_model gives it
     generator = torch.Generator().manual_seed(0)
     stills = torch.rand(1, references, 3, *size, generator=generator) * 0.5
-    picture = torch.rand(1, 1, *size, generator=generator).mul(2.0).sub(1.0).to(device)
+    frame = torch.rand(1, 1, *size, generator=generator).mul(2.0).sub(1.0).to(device)
     clock = _Clock(device)
     with torch.no_grad(), clock.watching(model):
         tokens = model.encode_references(stills.to(device))
-        outputs = model.stream((picture.roll(step, -1) for step in range(frames + _WARM_UP)), tokens)
+        outputs = model.stream((frame.roll(step, -1) for step in range(frames + _WARM_UP)), tokens)
         rows = [clock.lap(lambda: next(outputs)) for _ in range(frames + _WARM_UP)]
     rows = rows[_WARM_UP:]
     whole = statistics.median(row["whole"] for row in rows)
