@@ -26,7 +26,7 @@ from ca_film.source.film import Film
 from ca_film.source.references import Reference
 from ca_film.source.survey import Survey
 
-__all__ = ["Result", "choose_output", "colorize"]
+__all__ = ["Result", "check_paths", "choose_output", "colorize", "made_parent"]
 
 _KIND = "ca-film 1"
 
@@ -74,11 +74,11 @@ def colorize(
         Cancelled: if `progress` asks for it; finished work is kept beside `out`, and the same call goes on from it.
     """
     source, out, progress = Path(source), Path(out), progress or Progress()
-    _check_paths(source, out, options)
+    check_paths(source, out, options)
     session = open_session(source, options)
     encoding = choose_output(session.film, out, options)
     notes = list(encoding.notes) if encoding else []
-    with _made_parent(out):
+    with made_parent(out):
         if encoding:
             scratch = out.with_name(f".{out.stem}.rehearsal{out.suffix.lower()}")
             notes += rehearse(scratch, session.film, encoding, options.streams).notes
@@ -117,7 +117,7 @@ def choose_output(film: Film, out: Path, options: ColorizeOptions) -> Encoding |
     )
 
 
-def _check_paths(source: Path, out: Path, options: ColorizeOptions) -> None:
+def check_paths(source: Path, out: Path, options: ColorizeOptions) -> None:
     to_video = out.suffix.lower() in VIDEO_SUFFIXES
     if not source.exists():
         raise FilmError(f"film {source} does not exist; check the path")
@@ -140,7 +140,7 @@ def _check_paths(source: Path, out: Path, options: ColorizeOptions) -> None:
 
 
 @contextmanager
-def _made_parent(out: Path) -> Iterator[None]:
+def made_parent(out: Path) -> Iterator[None]:
     """Make the output's folder, and take it away again where what follows fails."""
     missing = not out.parent.exists()
     try:

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 
-from ca_data import FilmFrame, SeekingReader, VideoError, plane
+from ca_data import FilmFrame, FrameFolder, SeekingReader, VideoError, plane
 
 from ca_film.errors import FilmError
 from ca_film.session import open_film
@@ -36,9 +36,7 @@ class Viewer:
             self._reader = None if Path(path).is_dir() else SeekingReader(path)
         except VideoError as error:
             raise FilmError(str(error)) from error
-        self._frames = len(self._reader) if self._reader else sum(1 for _ in Path(path).iterdir())
-        if self._reader is None:
-            self._frames = len(self.film)  # type: ignore[arg-type]
+        self._frames = len(self._reader) if self._reader else len(FrameFolder(path))
         self._held: OrderedDict[int, Frame] = OrderedDict()
         self._bytes = 0
         self._running: tuple[int, Iterator[Frame]] | None = None
