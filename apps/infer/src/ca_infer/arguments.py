@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 from ca_infer.errors import InferError
 
-if TYPE_CHECKING:
-    import torch
-
-__all__ = ["choose_device", "parse_cuts", "parse_png_depth", "parse_rate", "parse_size", "spread_values"]
+__all__ = ["parse_cuts", "parse_png_depth", "parse_rate", "parse_size", "spread_values"]
 
 
 def spread_values(arguments: Sequence[str], option: str) -> list[str]:
@@ -51,66 +46,17 @@ def spread_values(arguments: Sequence[str], option: str) -> list[str]:
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """Read a network size.
-
-    Args:
-        text: `WIDTHxHEIGHT` in pixels.
-
-    Returns:
-        Height and width.
+    """Height and width, as `--size` gives them.
 
     Raises:
-        InferError: if it reads otherwise or a side is below 16 or above 8192.
-
-    Example:
-        >>> parse_size("384x224")
-        (224, 384)
+        InferError: if it reads otherwise than WIDTHxHEIGHT or a side is out of range.
     """
-    match = re.fullmatch(r"(\d{1,5})\s*[x×X]\s*(\d{1,5})", text.strip())
-    if not match:
-        raise InferError(f"--size must be WIDTHxHEIGHT in pixels, got '{text}'; write for example 384x224")
-    width, height = int(match[1]), int(match[2])
-    if not (min(width, height) >= 16 and max(width, height) <= 8192):
-        raise InferError(f"--size sides must lie in 16..8192, got '{text}'; write for example 384x224")
-    return height, width
+    from ca_data import parse_size as parse
 
-
-def choose_device(name: str) -> torch.device:
-    """Choose where the network runs.
-
-    Args:
-        name: `auto` (a CUDA device, else Apple's, else the processor) or a device torch knows, such as `cpu`
-            or `cuda:1`.
-
-    Returns:
-        The device.
-
-    Raises:
-        InferError: if the name is unknown or the device is not there.
-
-    Example:
-        >>> choose_device("cpu")
-        device(type='cpu')
-    """
-    import torch
-
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
-        device = torch.device(name)
-        torch.empty(1, device=device).add_(1.0).cpu()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise InferError(
-            f"--device '{name}' is unknown or not there ({_first_line(error)}); use auto, cpu or cuda"
-        ) from error
-    return device
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:120] if lines else type(error).__name__
+        return parse(text)
+    except ValueError as error:
+        raise InferError(f"--{error}") from error
 
 
 def parse_rate(text: str) -> Fraction:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +12,7 @@ from typing import Any
 import ca_model
 import torch
 from ca_film import load_weights
-from ca_model import ColorAlignNet, count_cost
+from ca_model import ColorAlignNet, count_cost, peak_memory
 
 __all__ = ["BenchReport", "bench", "load_network"]
 
@@ -94,7 +92,9 @@ def bench(
     names = [name for name in rows[-1] if name != "whole"]
     stages = {name: statistics.median(row.get(name, 0.0) for row in rows) for name in names}
     stages["other"] = max(0.0, whole - sum(stages.values()))
-    return BenchReport(whole, 1.0 / whole, cost.gflop_per_frame, cost.parameters, _peak_rss_mib(), stages)
+    return BenchReport(
+        whole, 1.0 / whole, cost.gflop_per_frame, cost.parameters, peak_memory() / 2**20, stages
+    )
 
 
 class _Clock:
@@ -142,9 +142,3 @@ class _Clock:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         return time.perf_counter()
-
-
-def _peak_rss_mib() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Linux counts in KiB, macOS in bytes.
-    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)

@@ -214,7 +214,8 @@ def bench(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
 ) -> None:
     """Time the network: median seconds per frame, and where they go."""
-    from ca_infer.arguments import choose_device
+    from ca_film import choose_device
+
     from ca_infer.bench import bench as run
     from ca_infer.bench import load_network
 

@@ -114,7 +114,7 @@ def box_mean(x: Float[Tensor, "b c h w"], window: int) -> Float[Tensor, "b c h w
     for axis in (-2, -1):
         length = x.shape[axis]
         piece, width, done = padded, 1, 0
-        total: Tensor | None = None
+        total: Float[Tensor, "b c _h _w"] | None = None
         while done < window:
             if window & width:
                 part = piece.narrow(axis, done, length)
@@ -143,7 +143,9 @@ def _median3(flow: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b 2 h w"]:
     return _sort3(minima, _sort3(mid[0], mid[1], mid[2])[1], maxima)[1]
 
 
-def _sort3(a: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _sort3(
+    a: Float[Tensor, "*any"], b: Float[Tensor, "*any"], c: Float[Tensor, "*any"]
+) -> tuple[Float[Tensor, "*any"], Float[Tensor, "*any"], Float[Tensor, "*any"]]:
     small, large = torch.minimum(a, b), torch.maximum(a, b)
     middle, large = torch.minimum(large, c), torch.maximum(large, c)
     return torch.minimum(small, middle), torch.maximum(small, middle), large
@@ -309,6 +311,8 @@ def sharpen_guess(
     return flow
 
 
-def _cost(flow: Tensor, target: Tensor, moving: Tensor) -> Float[Tensor, "b 1 h w"]:
+def _cost(
+    flow: Float[Tensor, "b 2 h w"], target: Float[Tensor, "b 1 h w"], moving: Float[Tensor, "b 1 h w"]
+) -> Float[Tensor, "b 1 h w"]:
     """Squared lightness error of a flow around each pixel."""
     return box_mean((target - warp(moving, flow)).square(), GUESS_WINDOW)

@@ -71,7 +71,9 @@ class SeekingReader:
                 self.info.width,
                 self.info.pix_fmt,
             ):
-                yield FilmFrame(index, pts, self.info.time_base, self.info.coding, self._reader._planar(decoded))
+                yield FilmFrame(
+                    index, pts, self.info.time_base, self.info.coding, self._reader._planar(decoded)
+                )
 
     def key_before(self, index: int) -> int:
         """Number of the last keyframe at or before a frame: the cheapest frame near it."""

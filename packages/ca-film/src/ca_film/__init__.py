@@ -2,7 +2,7 @@
 
 from ca_film.colorize import Result, colorize
 from ca_film.errors import Cancelled, FilmError
-from ca_film.network.weights import LoadedModel, default_weights, load_weights
+from ca_film.network.weights import LoadedModel, choose_device, default_weights, load_weights
 from ca_film.options import ColorizeOptions, Look, StreamChoice
 from ca_film.plan import Plan, ShotPlan, plan
 from ca_film.preview import Preview, preview
@@ -27,6 +27,7 @@ __all__ = [
     "ShotPlan",
     "StreamChoice",
     "Survey",
+    "choose_device",
     "colorize",
     "default_weights",
     "load_weights",

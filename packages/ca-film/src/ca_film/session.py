@@ -12,9 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ca_film._shared import choose_device
 from ca_film.network.painter import Painter
-from ca_film.network.weights import LoadedModel, load_weights
+from ca_film.network.weights import LoadedModel, choose_device, load_weights
 from ca_film.options import ColorizeOptions
 from ca_film.progress import Progress
 from ca_film.source.film import Film

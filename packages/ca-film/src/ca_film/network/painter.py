@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 import torch
 from ca_data import resize
-from ca_model import ColorAlignNet, RecurrentState
+from ca_model import ColorAlignNet, Prediction, RecurrentState, colorize_clip
 from jaxtyping import Float
 from torch import Tensor
 
@@ -15,21 +14,7 @@ from ca_film.source.film import Film, Frame
 from ca_film.source.geometry import turn
 from ca_film.source.references import Reference
 
-__all__ = ["Painter", "Prediction", "network_lightness"]
-
-
-class Prediction(NamedTuple):
-    """The network's answer for one frame, at the network's size, upright, on the CPU.
-
-    Args:
-        ab: `2 h w`, ab/110.
-        confidence: `1 h w` in [0, 1], how well the references cover each place.
-        state: what the network needs to go on after this frame, on the network's device.
-    """
-
-    ab: Float[Tensor, "2 h w"]
-    confidence: Float[Tensor, "1 h w"]
-    state: RecurrentState | None
+__all__ = ["Painter", "network_lightness"]
 
 
 class Painter:
@@ -43,7 +28,6 @@ class Painter:
 
     def __init__(self, model: ColorAlignNet, references: Sequence[Reference], device: torch.device) -> None:
         self._model = model.to(device).eval()
-        self._device = device
         with torch.no_grad():
             self._tokens = self._model.encode_references(
                 [reference.lab[None].to(device) for reference in references]
@@ -68,17 +52,10 @@ class Painter:
                 frames build on them.
             state: to go on from; the stretch then begins with the `lookback` frames before. None at a cut.
 
-        Yields:
+        Returns:
             One prediction per frame, but for those looked back at, a few frames behind.
         """
-        frames = (frame[None].to(self._device) for frame in lightness)
-        known = {place: ab[None].to(self._device) for place, ab in (given or {}).items()}
-        state = None if state is None else state.to(self._device)
-        # No inference mode: the tensors travel to other threads and are worked on in place there.
-        with torch.no_grad():
-            for output in self._model.stream(frames, self._tokens, given=known, state=state):
-                ab, confidence = output.ab[0, 0].float().cpu(), output.confidence[0, 0].float().cpu()
-                yield Prediction(ab, confidence, output.state)
+        return colorize_clip(self._model, lightness, self._tokens, given=given, state=state)
 
 
 def network_lightness(film: Film, frame: Frame, size: tuple[int, int]) -> Float[Tensor, "1 h w"]:

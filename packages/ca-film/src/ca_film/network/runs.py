@@ -121,9 +121,9 @@ def _color(decoded: Prefetch[_Seen], painter: Painter) -> Iterator[ColoredFrame]
         given = {index - start: ab for index, ab in first.run.given.items() if index >= start}
         waiting: deque[_Seen] = deque()
         lightness = _remember(itertools.chain([first], group), waiting)  # noqa: B031 - the first, then the rest
-        for ab, confidence, state in painter.paint(lightness, given, first.run.state):
+        for made in painter.paint(lightness, given, first.run.state):
             seen = waiting.popleft()
-            yield ColoredFrame(seen.frame, seen.lightness, ab, confidence, state)
+            yield ColoredFrame(seen.frame, seen.lightness, made.ab, made.confidence, made.state)
 
 
 def _remember(frames: Iterable[_Seen], waiting: deque[_Seen]) -> Iterator[Float[Tensor, "1 h w"]]:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ca_model
+import torch
 from ca_model import ColorAlignNet, ModelError
 
 from ca_film.errors import FilmError
 
-__all__ = ["LoadedModel", "default_weights", "load_weights"]
+__all__ = ["LoadedModel", "choose_device", "default_weights", "load_weights"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,18 @@ class LoadedModel:
     model: ColorAlignNet
     name: str
     digest: str
+
+
+def choose_device(name: str) -> torch.device:
+    """`ca_model.choose_device`, its refusal in the words of the command line.
+
+    Raises:
+        FilmError: if the device is unknown or not there.
+    """
+    try:
+        return ca_model.choose_device(name)
+    except ModelError as error:
+        raise FilmError(f"--{error}") from error
 
 
 def default_weights() -> str:

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ca_data import write_atomically
 from ca_model import RecurrentState
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from ca_film._shared import write_atomically
 from ca_film.errors import FilmError
 from ca_film.source.survey import Survey
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -12,13 +12,12 @@ import torch
 from jaxtyping import Float, UInt8, UInt16
 from torch import Tensor
 
-from ca_film._shared import choose_device
 from ca_film.errors import FilmError
 from ca_film.network.painter import Painter
-from ca_film.network.weights import LoadedModel, load_weights
+from ca_film.network.weights import LoadedModel, choose_device, load_weights
 from ca_film.output.work import file_signature
 from ca_film.project.folder import ProjectFolder
-from ca_film.project.kept import KeptColors, checksum, from_codes
+from ca_film.project.kept import GrowingColors, KeptColors, StretchColors, checksum, from_codes
 from ca_film.project.model import Project, Still
 from ca_film.project.stretches import Stretch, mixture, plan_stretches
 from ca_film.source.film import Film
@@ -69,6 +68,7 @@ class Colorist:
         self.loaded: LoadedModel = load_weights(project.weights)
         self._device = choose_device(device)
         self._painters: dict[tuple[str, ...], Painter] = {}
+        self._growing: dict[str, GrowingColors] = {}
         self._references: dict[tuple[str, str], Reference] = {}
         fixed = {"film": _content(film), "weights": self.loaded.digest, "size": str(self.size)}
         self.kept = KeptColors(folder.kept, fixed, folder.path)
@@ -83,16 +83,28 @@ class Colorist:
         return sorted(missing, key=lambda stretch: _distance(near, stretch.frames))
 
     def colors(self, index: int, stretches: Sequence[Stretch]) -> FrameColors | None:
-        """Kept colours of a frame; None where they are not made yet, or the frame stays grey."""
-        parts = mixture(index, stretches)
-        kept = [(self.kept.get(stretch), share) for stretch, share in parts]
-        if not kept or any(colors is None for colors, _ in kept):
+        """Colours of a frame as far as they are made; None where they are not, or the frame stays grey."""
+        found = [(self._colors(stretch), share) for stretch, share in mixture(index, stretches)]
+        parts = [(colors, share) for colors, share in found if colors is not None and colors.has(index)]
+        if not parts:
             return None
-        ab = sum(colors.ab(index) * share for colors, share in kept if colors is not None)
-        confidence = sum(colors.confidence(index) * share for colors, share in kept if colors is not None)
-        assert isinstance(ab, Tensor)
-        assert isinstance(confidence, Tensor)
-        return FrameColors(ab, confidence)
+        whole = sum(share for _, share in parts) or 1.0
+        ab = torch.stack([colors.ab(index) * (share / whole) for colors, share in parts]).sum(dim=0)
+        confidence = [colors.confidence(index) * (share / whole) for colors, share in parts]
+        return FrameColors(ab, torch.stack(confidence).sum(dim=0))
+
+    def covered(self, total: int) -> UInt8[np.ndarray, " t"]:
+        """Mean confidence of every frame of the film, 255 for 1; 0 where nothing is made."""
+        covered = np.zeros(total, np.uint8)
+        for stretch in self.stretches(total):
+            if colors := self._colors(stretch):
+                part = slice(stretch.frames.start, stretch.frames.stop)
+                covered[part] = np.maximum(covered[part], colors.covered())
+        return covered
+
+    def _colors(self, stretch: Stretch) -> StretchColors | None:
+        growing = self._growing.get(self.kept.name(stretch))
+        return growing or self.kept.get(stretch)
 
     def reference(self, still: Still) -> Reference:
         """A still as the network takes it."""
@@ -102,18 +114,15 @@ class Colorist:
             self._references[key] = replace(found, frame=None)
         return replace(self._references[key], frame=still.frame)
 
-    def run(
-        self, stretch: Stretch, lightness: Lightness, show: Callable[[int, FrameColors], None] | None = None
-    ) -> Iterator[int]:
+    def run(self, stretch: Stretch, lightness: Lightness) -> Generator[int, None, None]:
         """Colour a stretch and keep it; between two frames the caller may do something else, or stop.
 
         Args:
             stretch: which.
             lightness: gives what the network sees.
-            show: is told each frame as it is made.
 
         Yields:
-            Numbers of the frames, in the order of work.
+            Numbers of the frames, in the order of work; `colors` has each from then on.
         """
         seen: dict[int, int] = {}
 
@@ -126,16 +135,17 @@ class Colorist:
         given = {}
         if stretch.anchor is not None:
             given[0] = self.reference(stretch.anchor).network_ab(self.size)
-        ab: list[Tensor] = []
-        confidence: list[UInt8[Tensor, "h w"]] = []
-        for index, predicted in zip(stretch.order, self._painter(stretch).paint(look(), given), strict=True):
-            ab.append(predicted.ab.half())
-            confidence.append((predicted.confidence[0] * 255.0).round().clamp(0, 255).byte())
-            if show:
-                show(index, FrameColors(ab[-1].float(), confidence[-1][None].float() / 255.0))
-            yield index
-        step = -1 if stretch.backward else 1
-        self.kept.keep(stretch, ab[::step], confidence[::step], [seen[index] for index in stretch.frames])
+        name = self.kept.name(stretch)
+        painter, growing = self._painter(stretch), self.kept.grow(stretch, self.size)
+        self._growing[name] = growing
+        try:
+            for index, predicted in zip(stretch.order, painter.paint(look(), given), strict=True):
+                growing.put(index, predicted.ab, predicted.confidence, seen.pop(index))
+                yield index
+            growing.finish()
+        finally:
+            del self._growing[name]
+            growing.abandon()
 
     def _painter(self, stretch: Stretch) -> Painter:
         key = tuple(self.kept.digest(still) for still in stretch.stills)
@@ -149,13 +159,8 @@ class Colorist:
 
 
 def color_stretches(
-    colorist: Colorist,
-    stretches: Sequence[Stretch],
-    lightness: Lightness,
-    near: int,
-    show: Callable[[int, FrameColors, Stretch], None],
-    stopped: Callable[[], bool],
-) -> bool:
+    colorist: Colorist, stretches: Sequence[Stretch], lightness: Lightness, near: int
+) -> Generator[int, None, None]:
     """Colour stretches together, always that whose next frame is nearest to one frame.
 
     Args:
@@ -163,28 +168,24 @@ def color_stretches(
         stretches: which.
         lightness: gives what the network sees.
         near: number of the frame that is looked at.
-        show: is told each frame as it is made.
-        stopped: asked after every frame; what is not finished is lost then.
 
-    Returns:
-        Whether all were finished.
+    Yields:
+        Numbers of the frames as they are made. A caller that closes the iterator loses the stretches not finished.
     """
-    running = []
-    for stretch in stretches:
-
-        def tell(index: int, colors: FrameColors, stretch: Stretch = stretch) -> None:
-            show(index, colors, stretch)
-
-        running.append([abs(stretch.order[0] - near), stretch, colorist.run(stretch, lightness, tell)])
-    while running:
-        nearest = min(running, key=lambda entry: entry[0])
-        try:
-            nearest[0] = abs(next(nearest[2]) - near)
-        except StopIteration:
-            running.remove(nearest)
-        if stopped():
-            return False
-    return True
+    running = [(abs(stretch.order[0] - near), colorist.run(stretch, lightness)) for stretch in stretches]
+    try:
+        while running:
+            nearest = min(range(len(running)), key=lambda place: running[place][0])
+            _, frames = running[nearest]
+            index = next(frames, None)
+            if index is None:
+                del running[nearest]
+                continue
+            running[nearest] = (abs(index - near), frames)
+            yield index
+    finally:
+        for _, frames in running:
+            frames.close()
 
 
 def _distance(index: int, frames: range) -> int:

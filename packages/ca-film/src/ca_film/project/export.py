@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from ca_data import write_atomically
 
-from ca_film._shared import write_atomically
 from ca_film.colorize import Result, check_paths, choose_output, made_parent
 from ca_film.errors import FilmError
 from ca_film.network.painter import network_lightness

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import tomli_w
+from ca_data import write_atomically
 
-from ca_film._shared import write_atomically
 from ca_film.errors import FilmError
 from ca_film.project.model import Project, Shot, Still
 
@@ -81,7 +81,9 @@ class ProjectFolder:
         try:
             table = tomllib.loads(file.read_text(encoding="utf-8"))
         except OSError as error:
-            raise FilmError(f"project {file} cannot be read ({error.strerror}); open the film to make one") from error
+            raise FilmError(
+                f"project {file} cannot be read ({error.strerror}); open the film to make one"
+            ) from error
         except ValueError as error:
             raise FilmError(f"project {file} is no TOML ({error}); correct it") from error
         try:
@@ -94,13 +96,18 @@ class ProjectFolder:
         """Write the project; whatever happens, the file is the old one or the new one."""
         self.path.mkdir(parents=True, exist_ok=True)
         film = os.path.relpath(project.film.resolve(), self.path.resolve())
-        table: dict[str, Any] = {"version": _VERSION, "film": Path(film).as_posix(), "surveyed": project.surveyed}
+        table: dict[str, Any] = {
+            "version": _VERSION,
+            "film": Path(film).as_posix(),
+            "surveyed": project.surveyed,
+        }
         table["network"] = {"size": f"{project.size[1]}x{project.size[0]}"}
         if project.weights is not None:
             table["network"]["weights"] = project.weights
         table["shots"] = [asdict(shot) for shot in project.shots]
         table["stills"] = [
-            {name: value for name, value in asdict(still).items() if value is not None} for still in project.stills
+            {name: value for name, value in asdict(still).items() if value is not None}
+            for still in project.stills
         ]
         write_atomically(self.path / _FILE, _HEADER + tomli_w.dumps(table))
 
@@ -132,7 +139,9 @@ class ProjectFolder:
     def _project(self, table: dict[str, Any]) -> Project:
         _only(table, {"version", "film", "surveyed", "network", "shots", "stills"}, "the file")
         if table["version"] != _VERSION:
-            raise FilmError(f"version must be {_VERSION}, got {table['version']}; open it with the program that wrote it")
+            raise FilmError(
+                f"version must be {_VERSION}, got {table['version']}; open it with the program that wrote it"
+            )
         network = table.get("network", {})
         _only(network, {"size", "weights"}, "[network]")
         width, height = (int(side) for side in str(network.get("size", "384x224")).split("x"))
@@ -141,9 +150,13 @@ class ProjectFolder:
         for still in stills:
             inside = (self.path / still.file).resolve().is_relative_to(self.path.resolve())
             if not inside or not (self.path / still.file).is_file():
-                raise FilmError(f"still {still.file} is not in the project's folder; put it there or remove the entry")
+                raise FilmError(
+                    f"still {still.file} is not in the project's folder; put it there or remove the entry"
+                )
         film = (self.path / table["film"]).resolve()
-        return Project(film, shots, stills, bool(table.get("surveyed", False)), network.get("weights"), (height, width))
+        return Project(
+            film, shots, stills, bool(table.get("surveyed", False)), network.get("weights"), (height, width)
+        )
 
 
 def _only(table: dict[str, Any], known: set[str], where: str) -> None:

@@ -13,16 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Integer, UInt8, UInt16
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from jaxtyping import Float, UInt8, UInt16
 from torch import Tensor
 
-from ca_film._shared import write_atomically
 from ca_film.project.model import Still
 from ca_film.project.stretches import Stretch
 
-__all__ = ["KeptColors", "StretchColors", "checksum", "from_codes", "to_codes"]
+__all__ = ["GrowingColors", "KeptColors", "StretchColors", "checksum", "from_codes", "to_codes"]
 
 _KIND = "ca-film stretch 1"
 _MOST_BYTES = 40 << 30
@@ -49,36 +46,83 @@ def checksum(codes: UInt16[np.ndarray, "1 h w"]) -> int:
 
 
 class StretchColors:
-    """Colours of a finished stretch, read frame by frame from its file.
+    """Colours of a stretch, read frame by frame from its file.
 
     Args:
-        path: the file.
-        stretch: whose it is.
-
-    Raises:
-        OSError: if it is not there, or not whole.
+        records: one record a frame, ascending.
+        stretch: whose they are.
     """
 
-    def __init__(self, path: Path, stretch: Stretch) -> None:
+    def __init__(self, records: np.ndarray, stretch: Stretch) -> None:
         self.stretch = stretch
-        try:
-            self._file = safe_open(str(path), "pt")
-            self._ab, self._confidence = self._file.get_slice("ab"), self._file.get_slice("confidence")
-            self._seen: Integer[Tensor, " t"] = self._file.get_tensor("seen")
-        except SafetensorError as error:
-            raise OSError(f"kept colours {path} are damaged ({error})") from error
+        self._records = records
+
+    def has(self, index: int) -> bool:
+        """Whether a frame is made: always, once the stretch is finished."""
+        return bool(self._records["made"][index - self.stretch.frames.start])
 
     def ab(self, index: int) -> Float[Tensor, "2 h w"]:
         """ab/110 of a frame."""
-        return self._ab[index - self.stretch.frames.start].float()
+        return torch.from_numpy(self._records["ab"][index - self.stretch.frames.start].astype(np.float32))
 
     def confidence(self, index: int) -> Float[Tensor, "1 h w"]:
         """Confidence of a frame, in [0, 1]."""
-        return self._confidence[index - self.stretch.frames.start][None].float() / 255.0
+        codes = self._records["confidence"][index - self.stretch.frames.start]
+        return torch.from_numpy(codes.astype(np.float32))[None] / 255.0
 
     def seen(self, index: int) -> int:
         """Checksum of what the network saw of a frame."""
-        return int(self._seen[index - self.stretch.frames.start])
+        return int(self._records["seen"][index - self.stretch.frames.start])
+
+    def covered(self) -> UInt8[np.ndarray, " t"]:
+        """Mean confidence of every frame, 255 for 1."""
+        return np.array(self._records["covered"])
+
+
+class GrowingColors(StretchColors):
+    """Colours of a stretch in work, on disk, so that a long one takes no memory; read as they come.
+
+    Args:
+        final: name of the file once it is finished.
+        stretch: whose they are.
+        size: height and width at which the network sees the film.
+    """
+
+    def __init__(self, final: Path, stretch: Stretch, size: tuple[int, int]) -> None:
+        self._final = final
+        self._path = final.with_name(f"{final.stem}.growing")
+        records = np.lib.format.open_memmap(self._path, "w+", _records(size), (len(stretch.frames),))
+        super().__init__(records, stretch)
+
+    def put(self, index: int, ab: Tensor, confidence: Tensor, seen: int) -> None:
+        """Add a frame: `2 h w` ab/110, `1 h w` confidence in [0, 1], and the checksum of what was seen."""
+        record = self._records[index - self.stretch.frames.start]
+        codes = (confidence[0] * 255.0).round().clamp(0, 255).byte()
+        record["ab"], record["confidence"] = ab.half().numpy(), codes.numpy()
+        record["seen"], record["covered"] = seen, round(float(codes.float().mean()))
+        record["made"] = 1
+
+    def finish(self) -> None:
+        """Flush it to the disk and give it its name."""
+        assert isinstance(self._records, np.memmap)
+        self._records.flush()
+        self._path.replace(self._final)
+
+    def abandon(self) -> None:
+        """Remove it, if it is not finished."""
+        self._path.unlink(missing_ok=True)
+
+
+def _records(size: tuple[int, int]) -> np.dtype:
+    return np.dtype(
+        [
+            ("made", "u1"),
+            ("covered", "u1"),
+            ("seen", "<u4"),
+            ("confidence", "u1", size),
+            ("ab", "<f2", (2, *size)),
+        ]
+    )
 
 
 class KeptColors:
@@ -116,42 +160,30 @@ class KeptColors:
         return self._digests[key]
 
     def get(self, stretch: Stretch) -> StretchColors | None:
-        """A finished stretch; None where it is not, or was changed from outside."""
+        """A finished stretch; None where it is not, or its file is damaged."""
         path = self._path(stretch)
         try:
-            found = StretchColors(path, stretch)
-            path.touch()
-        except OSError:
+            records = np.load(path, mmap_mode="r")
+        except (OSError, ValueError):
             return None
-        return found
+        return StretchColors(records, stretch) if records.shape == (len(stretch.frames),) else None
 
     def has(self, stretch: Stretch) -> bool:
         """Whether a stretch is finished."""
         return self._path(stretch).is_file()
 
-    def keep(
-        self,
-        stretch: Stretch,
-        ab: Sequence[Float[Tensor, "2 h w"]],
-        confidence: Sequence[UInt8[Tensor, "h w"]],
-        seen: Sequence[int],
-    ) -> None:
-        """Keep a finished stretch, its frames ascending."""
-        tensors = {
-            "ab": torch.stack(list(ab)).half(),
-            "confidence": torch.stack(list(confidence)),
-            "seen": torch.tensor(list(seen), dtype=torch.int64),
-        }
-        write_atomically(self._path(stretch), lambda path: save_file(tensors, path))
+    def grow(self, stretch: Stretch, size: tuple[int, int]) -> GrowingColors:
+        """Begin a stretch."""
+        return GrowingColors(self._path(stretch), stretch, size)
 
     def drop(self, stretch: Stretch) -> None:
         """Forget a stretch."""
         self._path(stretch).unlink(missing_ok=True)
 
     def tidy(self, wanted: Sequence[Stretch], most: int = _MOST_BYTES) -> None:
-        """Remove what no wanted stretch needs, longest unused first, until no more than `most` bytes are kept."""
+        """Remove what no wanted stretch needs, oldest first, until no more than `most` bytes are kept."""
         names = {self.name(stretch) for stretch in wanted}
-        files = sorted(self.folder.glob("*.safetensors"), key=lambda file: file.stat().st_mtime)
+        files = sorted(self.folder.glob("*.npy"), key=lambda file: file.stat().st_mtime)
         total = sum(file.stat().st_size for file in files)
         for file in files:
             if total <= most:
@@ -161,4 +193,4 @@ class KeptColors:
                 file.unlink()
 
     def _path(self, stretch: Stretch) -> Path:
-        return self.folder / f"{self.name(stretch)}.safetensors"
+        return self.folder / f"{self.name(stretch)}.npy"

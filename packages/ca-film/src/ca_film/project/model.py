@@ -68,9 +68,13 @@ class Still:
 
     def __post_init__(self) -> None:
         if isinstance(self.shots, str) and self.shots not in (OWN_SHOT, ALL_SHOTS):
-            raise FilmError(f"still {self.file}: shots must be own, all or frame numbers, got '{self.shots}'; correct it")
+            raise FilmError(
+                f"still {self.file}: shots must be own, all or frame numbers, got '{self.shots}'; correct it"
+            )
         if self.shots == OWN_SHOT and self.frame is None:
-            raise FilmError(f"still {self.file} is no frame of the film, so it has no own shot; bind it to all or to frames")
+            raise FilmError(
+                f"still {self.file} is no frame of the film, so it has no own shot; bind it to all or to frames"
+            )
         if self.frame is not None and self.frame < 0:
             raise FilmError(f"still {self.file}: frame must be 0 or more, got {self.frame}; correct it")
 
@@ -157,7 +161,9 @@ class Project:
         place = starts.index(start)
         after = starts[place + 1] if place + 1 < len(starts) else None
         if frame <= starts[place - 1] or (after is not None and frame >= after):
-            raise FilmError(f"cut {start} can move between its neighbours only, got {frame}; merge shots first")
+            raise FilmError(
+                f"cut {start} can move between its neighbours only, got {frame}; merge shots first"
+            )
         shots = list(self.shots)
         shots[place] = replace(shots[place], start=frame)
         return replace(self, shots=tuple(shots))
@@ -174,7 +180,8 @@ class Project:
     def with_still(self, still: Still) -> Project:
         """Another still, in place of the one of the same file or frame if there is one."""
         same = [
-            old.file == still.file or (still.frame is not None and old.frame == still.frame) for old in self.stills
+            old.file == still.file or (still.frame is not None and old.frame == still.frame)
+            for old in self.stills
         ]
         if not any(same):
             return replace(self, stills=(*self.stills, still))

@@ -68,7 +68,9 @@ def plan_stretches(project: Project, total: int) -> list[Stretch]:
 def _in_shot(frames: range, stills: Sequence[Still]) -> Iterator[Stretch]:
     if not frames or not stills:
         return
-    inside = sorted((s for s in stills if s.frame is not None and s.frame in frames), key=lambda s: s.frame or 0)
+    inside = sorted(
+        (s for s in stills if s.frame is not None and s.frame in frames), key=lambda s: s.frame or 0
+    )
     others = tuple(still for still in stills if still not in inside)
     if not inside or (inside[0].frame or 0) - frames.start >= BACKWARD_REACH:
         # Too far before the first still to be reached from it.
