@@ -35,6 +35,7 @@ from ca_data.stills import ReferenceStill, load_references
 from ca_data.synthetic import SyntheticClip, synthetic_clip
 from ca_data.transfer import film_from_srgb, srgb_from_film
 from ca_data.video import StreamInfo, VideoError, VideoInfo, choose_stream, open_video, probe
+from ca_data.video_reader import FilmFrame, VideoReader, plane
 from ca_data.video_seek import SeekingReader
 from ca_data.yuv import (
     YuvCoding,

@@ -1,4 +1,4 @@
-"""Colouring a project: the network on stretches, those nearest to what one looks at first, each frame shown as it comes."""
+"""Colouring a project: the network on stretches, nearest first, each frame there to be seen as soon as it is made."""
 
 from __future__ import annotations
 
