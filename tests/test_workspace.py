@@ -21,6 +21,7 @@ ALLOWED = {
     "ca_model": NETWORK,
     "ca_trainer": LIBRARIES,
     "ca_film": {"ca_model", "ca_data"},
+    "ca_studio": {"ca_film", "ca_data"},
     "ca_infer": {"ca_film", "ca_model", "ca_data", "ca_metrics"},
 }
 

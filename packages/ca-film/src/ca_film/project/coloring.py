@@ -136,7 +136,7 @@ class Colorist:
         if stretch.anchor is not None:
             given[0] = self.reference(stretch.anchor).network_ab(self.size)
         name = self.kept.name(stretch)
-        painter, growing = self._painter(stretch), self.kept.grow(stretch, self.size)
+        painter, growing = self._painter_of(stretch.stills), self.kept.grow(stretch, self.size)
         self._growing[name] = growing
         try:
             for index, predicted in zip(stretch.order, painter.paint(look(), given), strict=True):
@@ -147,12 +147,25 @@ class Colorist:
             del self._growing[name]
             growing.abandon()
 
-    def _painter(self, stretch: Stretch) -> Painter:
-        key = tuple(self.kept.digest(still) for still in stretch.stills)
+    def propose(self, stills: Sequence[Still], lightness: Float[Tensor, "1 h w"]) -> FrameColors:
+        """Colour a single frame from stills, without anything before it; nothing is kept.
+
+        Args:
+            stills: at least one.
+            lightness: what the network sees.
+
+        Returns:
+            Its colours.
+        """
+        predicted = next(iter(self._painter_of(stills).paint([lightness])))
+        return FrameColors(predicted.ab, predicted.confidence)
+
+    def _painter_of(self, stills: Sequence[Still]) -> Painter:
+        key = tuple(self.kept.digest(still) for still in stills)
         if key not in self._painters:
             while len(self._painters) >= _MOST_PAINTERS:
                 self._painters.pop(next(iter(self._painters)))
-            references = [self.reference(still) for still in stretch.stills]
+            references = [self.reference(still) for still in stills]
             with torch.no_grad():
                 self._painters[key] = Painter(self.loaded.model, references, self._device)
         return self._painters[key]

@@ -140,7 +140,7 @@ class ProjectFolder:
         _only(table, {"version", "film", "surveyed", "network", "shots", "stills"}, "the file")
         if table["version"] != _VERSION:
             raise FilmError(
-                f"version must be {_VERSION}, got {table['version']}; open it with the program that wrote it"
+                f"version must be {_VERSION}, got {table['version']}; use the program that wrote it"
             )
         network = table.get("network", {})
         _only(network, {"size", "weights"}, "[network]")

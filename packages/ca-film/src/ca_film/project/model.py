@@ -68,12 +68,10 @@ class Still:
 
     def __post_init__(self) -> None:
         if isinstance(self.shots, str) and self.shots not in (OWN_SHOT, ALL_SHOTS):
-            raise FilmError(
-                f"still {self.file}: shots must be own, all or frame numbers, got '{self.shots}'; correct it"
-            )
+            raise FilmError(f"still {self.file}: shots must be own, all or frame numbers, got '{self.shots}'")
         if self.shots == OWN_SHOT and self.frame is None:
             raise FilmError(
-                f"still {self.file} is no frame of the film, so it has no own shot; bind it to all or to frames"
+                f"still {self.file} is no frame of the film, so it has no own shot; bind it to all"
             )
         if self.frame is not None and self.frame < 0:
             raise FilmError(f"still {self.file}: frame must be 0 or more, got {self.frame}; correct it")
