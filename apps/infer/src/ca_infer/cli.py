@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from ca_infer.arguments import parse_cuts, parse_png_depth, parse_rate, parse_size, spread_values
+from ca_infer.arguments import parse_cuts, parse_rate, parse_size, spread_values
 from ca_infer.errors import EXIT_BAD_INPUT, EXIT_DONE, EXIT_INTERRUPTED, EXIT_PARTLY_DECODED, InferError
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def colorize(
     ] = 240,
     copy_audio: Annotated[bool, typer.Option(help="Copy sound.")] = True,
     copy_subtitles: Annotated[bool, typer.Option(help="Copy subtitles.")] = True,
-    copy_data: Annotated[bool, typer.Option(help="Copy data, attachments and further pictures.")] = True,
+    copy_data: Annotated[bool, typer.Option(help="Copy data, attachments and further video.")] = True,
     copy_metadata: Annotated[bool, typer.Option(help="Copy tags and chapters.")] = True,
 ) -> int:
     """Colourise a film or a folder of frames."""
@@ -175,7 +175,7 @@ def colorize(
         codec=codec,
         crf=crf,
         pixel_format=pix_fmt,
-        png_depth=parse_png_depth(png_depth),
+        png_depth=png_depth,
         streams=StreamChoice(copy_audio, copy_subtitles, copy_data, copy_metadata),
         rate=parse_rate(fps),
         cuts=parse_cuts(cuts),
@@ -259,7 +259,7 @@ def _preview(source: Path, out: Path, options: ColorizeOptions) -> int:
         found = preview(source, out, options, bar)
     for note in found.notes:
         print(f"note: {note}", file=sys.stderr)
-    size = "" if found.size is None else f", about {found.size / 1e6:.1f} MB of pictures"
+    size = "" if found.size is None else f", about {found.size / 1e6:.1f} MB of frames"
     print(f"{found.sheet}: {found.frames} frames in {found.shots} shots")
     print(f"the whole film: about {_duration(found.seconds)}{size}")
     return EXIT_DONE

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 from ca_film.errors import FilmError
 from ca_film.options import StreamChoice
@@ -19,28 +18,6 @@ from ca_film.source.images import write_png
 from ca_film.source.survey import Survey
 
 __all__ = ["FolderTarget", "Target", "VideoTarget"]
-
-
-class Target(Protocol):
-    """A place for coloured frames that is filled segment by segment."""
-
-    def has(self, segment: range) -> bool:
-        """Whether a segment is finished."""
-
-    def begin(self, segment: range) -> None:
-        """Start a segment."""
-
-    def add(self, colored: ColoredFrame) -> None:
-        """Add the next frame of the segment."""
-
-    def finish(self) -> None:
-        """Complete the segment: it will survive whatever happens later."""
-
-    def abandon(self) -> None:
-        """Drop an incomplete segment."""
-
-    def publish(self, out: Path, survey: Survey, segments: Sequence[range]) -> Joined:
-        """Put everything under its final name."""
 
 
 class VideoTarget:
@@ -77,7 +54,7 @@ class VideoTarget:
         self._writer.write(fill_frame(colored.frame, chroma, self._encoding, self._film.format))
 
     def finish(self) -> None:
-        """Close the segment's file."""
+        """Complete the segment: it will survive whatever happens later."""
         assert self._writer is not None
         self._writer.finish()
         self._writer = None
@@ -147,3 +124,7 @@ class FolderTarget:
 
     def _name(self, index: int) -> str:
         return f"{self._film.frame_name(index)}.png"
+
+
+Target = VideoTarget | FolderTarget
+"""A place for coloured frames that is filled segment by segment."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from ca_data import write_atomically
 from ca_model import RecurrentState
 from safetensors import SafetensorError
@@ -143,7 +144,11 @@ class WorkFolder:
 
         That one is for a process killed before the segment that ends here has its name.
         """
-        tensors = {name: value.contiguous().cpu() for name, value in state.named_tensors().items()}
+        # After the first frame of a shot, that frame is its own keyframe: safetensors refuses what shares memory.
+        tensors = {
+            name: value.cpu().clone(memory_format=torch.contiguous_format)
+            for name, value in state.named_tensors().items()
+        }
         write_atomically(self._state_file(index), lambda path: save_file(tensors, path))
         for earlier in sorted(self._folder.glob("*.state.safetensors"))[:-2]:
             earlier.unlink()
