@@ -117,7 +117,14 @@ class Rooms(NamedTuple):
 
 ROOMS = {
     "ca_trainer": Rooms({"training": set(), "evaluation": set()}, above={"ablation", "cli"}),
-    "ca_film": Rooms({"source": set(), "network": {"source"}, "output": {"source"}}),
+    "ca_film": Rooms(
+        {
+            "source": set(),
+            "network": {"source"},
+            "output": {"source"},
+            "project": {"source", "network", "output"},
+        }
+    ),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -11,29 +12,43 @@ from pathlib import Path
 
 import numpy as np
 from ca_data import write_atomically
-from ca_film import Cancelled, FilmError, Progress
-from ca_film.network.painter import network_lightness
-from ca_film.project.advice import next_frame
-from ca_film.project.coloring import Colorist, FrameColors, color_stretches
-from ca_film.project.export import survey_project
-from ca_film.project.folder import ProjectFolder, is_project, project_folder
-from ca_film.project.kept import from_codes, to_codes
-from ca_film.project.model import ALL_SHOTS, OWN_SHOT, Project, Shot, Still
-from ca_film.project.painting import Stroke, complete, load_strokes, paint, save_strokes, write_still
-from ca_film.project.stretches import Stretch
-from ca_film.project.viewer import Viewer
-from ca_film.session import open_film
+from ca_film import Cancelled, FilmError, Progress, open_film
+from ca_film.project import (
+    ALL_SHOTS,
+    OWN_SHOT,
+    Colorist,
+    FrameColors,
+    Project,
+    ProjectFolder,
+    Still,
+    Stretch,
+    Stroke,
+    Viewer,
+    color_stretches,
+    complete,
+    is_project,
+    load_strokes,
+    next_frame,
+    paint,
+    project_folder,
+    save_strokes,
+    survey_project,
+    upright_lightness,
+    write_still,
+)
 from jaxtyping import Float, UInt8, UInt16
-from PIL import Image
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from ca_studio.rendering import full_lightness, jpeg, view_lightness, with_colors, with_confidence
+from ca_studio.rendering import encode, jpeg, view_lightness, with_colors, with_confidence
 
 __all__ = ["Desk", "Painting"]
 
 _HELD_LIGHTNESS = 1500
 _AHEAD = 8
 _LARGEST_STILL = 100_000_000
+_UNLIKE = 60
+_ODD = r"[^\w-]"
 
 
 @dataclass
@@ -96,7 +111,6 @@ class Desk:
         self.surveyed_frames = 0
         self.closing = False
         self.coloring: tuple[int, int] | None = None
-        self.painted_seconds = 0.0
         self._device = device
         self._paintings: dict[int, Painting] = {}
         self._held: OrderedDict[int, UInt16[np.ndarray, "1 h w"]] = OrderedDict()
@@ -104,7 +118,6 @@ class Desk:
         self._network = threading.Lock()
         self._wanted: tuple[int, bool] | None = None
         self._wake = threading.Event()
-        self._past: list[Project] = []
         self.folder.__enter__()
         self.folder.save(project)
         self.colorist = Colorist(self.folder, project, self.viewer.film, device)
@@ -159,8 +172,6 @@ class Desk:
             return jpeg(lightness, painting.ab)
         colors = self._colors(index)
         if layer == "confidence":
-            from ca_studio.rendering import encode
-
             return encode(with_confidence(lightness, colors))
         low = self._low(index) if colors else None
         return jpeg(lightness, with_colors(lightness, colors, low, self.project.shot_at(index).look))
@@ -227,7 +238,7 @@ class Desk:
         painting = self.painting(index)
         if not painting.strokes:
             raise FilmError(f"frame {index} has no strokes; paint on it first")
-        lightness = full_lightness(self.viewer.film, self.viewer.frame(index))
+        lightness = upright_lightness(self.viewer.film, self.viewer.frame(index))
         ab = paint(lightness, painting.strokes, painting.proposal, painting.low)
         still = self._still(index)
         write_still(self.folder.path / still.file, lightness, ab)
@@ -238,7 +249,7 @@ class Desk:
         return still
 
     def add_still(self, data: bytes, name: str, frame: int | None) -> Still:
-        """Take a picture in as a still, of a frame or from elsewhere; what is transparent is completed by colour spread.
+        """Take a picture in as a still, of a frame or from elsewhere; what is transparent is completed.
 
         Raises:
             FilmError: if it is no picture, too large, or transparent without a frame.
@@ -247,13 +258,13 @@ class Desk:
         if frame is None:
             if image.mode == "RGBA":
                 raise FilmError(f"{name} is partly transparent; say which frame of the film it is")
-            file = self.folder.stills / f"{Path(name).stem[:60]}.png"
+            file = self.folder.stills / f"{re.sub(_ODD, chr(95), Path(name).stem)[:60]}.png"
             buffer = io.BytesIO()
             image.save(buffer, "PNG")
             write_atomically(file, buffer.getvalue())
             still = Still(f"stills/{file.name}", None, ALL_SHOTS)
         else:
-            lightness = full_lightness(self.viewer.film, self.viewer.frame(frame))
+            lightness = upright_lightness(self.viewer.film, self.viewer.frame(frame))
             pixels = np.array(image.convert("RGBA"))
             proposal = self._proposal(frame) if image.mode == "RGBA" else (None, None)
             write_still(
@@ -290,14 +301,20 @@ class Desk:
 
     def palette(self, most: int = 12) -> list[tuple[int, int, int]]:
         """Colours of the film: the commonest of its stills, strong ones first."""
-        counts: dict[tuple[int, int, int], int] = {}
+        strength: dict[tuple[int, int, int], float] = {}
         for still in self.project.stills:
             with Image.open(self.folder.path / still.file) as image:
-                small = image.convert("RGB").resize((96, 54)).quantize(24).convert("RGB")
-            for count, color in small.getcolors() or []:
-                counts[color] = counts.get(color, 0) + count
-        ranked = sorted(counts, key=lambda color: -(max(color) - min(color)) * counts[color] ** 0.5)
-        return ranked[:most]
+                small = np.asarray(image.convert("RGB").resize((96, 54)).quantize(32).convert("RGB"))
+            colors, counts = np.unique(small.reshape(-1, 3), axis=0, return_counts=True)
+            for (red, green, blue), count in zip(colors.tolist(), counts.tolist(), strict=True):
+                chroma = max(red, green, blue) - min(red, green, blue)
+                strength[red, green, blue] = strength.get((red, green, blue), 0.0) + chroma * count**0.5
+        chosen: list[tuple[int, int, int]] = []
+        for color in sorted(strength, key=lambda color: -strength[color]):
+            # Twelve shades of one brown are no palette.
+            if all(sum(abs(a - b) for a, b in zip(color, other, strict=True)) > _UNLIKE for other in chosen):
+                chosen.append(color)
+        return chosen[:most]
 
     # Colouring
 
@@ -394,9 +411,7 @@ class Desk:
             first = max(0, index - _AHEAD + 1) if backward else index
             for number in range(first, index + 1):
                 frame = self._feeding.frame(number)
-                self._held[number] = to_codes(
-                    network_lightness(self._feeding.film, frame, self.colorist.size)
-                )
+                self._held[number] = self.colorist.see(self._feeding.film, frame)
         codes = self._held[index]
         while len(self._held) > _HELD_LIGHTNESS:
             self._held.popitem(last=False)
@@ -405,10 +420,8 @@ class Desk:
     def _low(self, index: int) -> Float[Tensor, "1 h w"]:
         codes = self._held.get(index)
         if codes is None:
-            codes = to_codes(
-                network_lightness(self.viewer.film, self.viewer.frame(index), self.colorist.size)
-            )
-        return from_codes(codes)
+            codes = self.colorist.see(self.viewer.film, self.viewer.frame(index))
+        return self.colorist.low(codes)
 
     def _proposal(self, index: int) -> tuple[Tensor | None, Tensor | None]:
         """What the network says about a frame, from kept colours or from the project's stills; None without either."""
@@ -439,7 +452,6 @@ class Desk:
         self.touch()
 
     def _add(self, still: Still) -> None:
-        self._past.append(self.project)
         self.change(lambda project: project.with_still(still))
         # The same name with other pixels is a change, too.
         self.touch()
@@ -454,10 +466,6 @@ class Desk:
     def _proposal_file(self, index: int) -> Path:
         return self.folder.stills / f"frame_{index:06d}.proposal.png"
 
-    def set_shot(self, shot: Shot) -> None:
-        """Other settings for a shot."""
-        self.change(lambda project: project.with_shot(shot))
-
 
 def _opened(path: Path) -> tuple[Project, ProjectFolder]:
     if is_project(path):
@@ -469,18 +477,14 @@ def _opened(path: Path) -> tuple[Project, ProjectFolder]:
 
 def _picture(data: bytes, name: str) -> Image.Image:
     """A picture, upright; RGBA only if some of it is transparent."""
-    from PIL import ImageOps, UnidentifiedImageError
-
     try:
         image = Image.open(io.BytesIO(data))
         if image.width * image.height > _LARGEST_STILL:
             raise FilmError(
                 f"{name} has {image.width}x{image.height} pixels, too many for a still; make it smaller"
             )
-        image = ImageOps.exif_transpose(image)
-        rgba = image.convert("RGBA")
+        rgba = ImageOps.exif_transpose(image).convert("RGBA")
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
         raise FilmError(f"{name} is no picture that can be read ({error}); save it as PNG") from error
-    extremes = rgba.getextrema()
-    transparent = extremes[3][0] < 255  # type: ignore[index,operator]
-    return rgba if transparent else rgba.convert("RGB")
+    lowest = int(np.asarray(rgba.getchannel("A")).min())
+    return rgba if lowest < 255 else rgba.convert("RGB")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ca_film import FilmError
-from ca_film.project.folder import SUFFIX, is_project
+from ca_film.project import SUFFIX, is_project
 from nicegui import events, run, ui
 
 from ca_studio.queue import CANCELLED, FAILED, RUNNING, WAITING, Export

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ca_film import FilmError
-from ca_film.project.folder import is_project
-from ca_film.project.model import ALL_SHOTS, OWN_SHOT, Still
-from ca_film.project.painting import stroke_from
-from nicegui import events, run, ui
+from ca_film.project import Project, stroke_from
+from nicegui import run, ui
 
 from ca_studio.desk import Desk
 from ca_studio.dialogs import export_dialog, open_dialog, queue_dialog
 from ca_studio.elements import Stage, Timeline
+from ca_studio.panel import FIRST_PALETTE, Panel
 from ca_studio.rendering import shown_size
 from ca_studio.studio import Studio
 
@@ -31,9 +29,7 @@ _TOOLS = {
     "pick": ("colorize", "Pick a colour from the frame (X, or Alt+click)"),
 }
 _KEYS = {"l": "look", "p": "brush", "k": "keep", "e": "erase", "x": "pick"}
-_FIRST_PALETTE = ["#c99a7c", "#8a5a3c", "#5f7d3a", "#8fb3d9", "#3f5f8f", "#a33b32", "#d8c27a", "#6b6b6b"]
 _STATIC = Path(__file__).parent / "static"
-_LARGEST_UPLOAD = 200 << 20
 
 
 class StudioPage:
@@ -47,11 +43,11 @@ class StudioPage:
         self.studio = studio
         self.index = 0
         self.tool = "look"
-        self.color = _FIRST_PALETTE[0]
+        self.color = FIRST_PALETTE[0]
         self._seen: tuple[int, int] = (-1, -1)
         self._opened = studio.opened
         self._painting: asyncio.Lock = asyncio.Lock()
-        self._shown_stills: tuple[Any, ...] | None = None
+        self.panel = Panel(self)
 
     @property
     def desk(self) -> Desk:
@@ -102,7 +98,7 @@ class StudioPage:
             with ui.element("div").classes("stagebox"):
                 self.stage = Stage(len(desk), shown_size(form), float(form.rate))
             with ui.element("div").classes("panel"):
-                self._panel()
+                self.panel.build()
             with ui.element("div").classes("line"):
                 self._transport()
                 self.timeline = Timeline()
@@ -110,13 +106,15 @@ class StudioPage:
         self.stage.on("stroke", lambda event: self._stroke(event.args))
         self.stage.on("undo", lambda: self._again("undo"))
         self.stage.on("redo", lambda: self._again("redo"))
-        self.stage.on("pick", lambda event: self._set_color(event.args))
-        self.stage.on("size", lambda event: self.brush_size.set_value(round(float(event.args) * 100, 2)))
+        self.stage.on("pick", lambda event: self.set_color(event.args))
+        self.stage.on(
+            "size", lambda event: self.panel.brush_size.set_value(round(float(event.args) * 100, 2))
+        )
         self.stage.on("command", lambda event: self._command(event.args))
         self.timeline.on("seek", lambda event: self.stage.show(int(event.args)))
         self.timeline.on(
             "movecut",
-            lambda event: self._edit(lambda p: p.move_cut(event.args["start"], event.args["frame"])),
+            lambda event: self.edit(lambda p: p.move_cut(event.args["start"], event.args["frame"])),
         )
 
     def _toolbar(self) -> None:
@@ -137,7 +135,7 @@ class StudioPage:
             ui.separator()
             with ui.button().props("flat round").props("data-testid=wheel").tooltip("Colour wheel") as button:
                 self.chip = ui.icon("circle", size="26px").style(f"color: {self.color}")
-                ui.color_picker(on_pick=lambda event: self._set_color(event.color)).q_color.props(
+                ui.color_picker(on_pick=lambda event: self.set_color(event.color)).q_color.props(
                     "default-view=spectrum no-header-tabs format-model=hex"
                 )
             button.style("background: #8883")
@@ -172,68 +170,13 @@ class StudioPage:
                 "flat no-caps dense"
             ).props("data-testid=stop")
 
-    def _panel(self) -> None:
-        ui.html("<h3>Paint</h3>", sanitize=False)
-        with ui.row().classes("items-center no-wrap w-full"):
-            ui.label("Brush")
-            self.brush_size = (
-                ui.number(value=1.2, min=0.2, max=20, step=0.2, suffix="%", on_change=self._brush)
-                .props("dense outlined")
-                .style("width: 92px")
-            )
-            ui.button("Use as still", icon="check", on_click=self._keep).props(
-                "no-caps dense unelevated"
-            ).classes("q-px-sm").tooltip("The painted frame becomes a still (S)").props(
-                "data-testid=use-still"
-            )
-        self.follow = ui.switch("Colour the shot at once", value=True)
-        self.swatches = ui.element("div").classes("swatches").props("data-testid=swatches")
-        ui.html("<h3>Shot</h3>", sanitize=False)
-        self.shot_label = ui.label("").classes("mono").props("data-testid=shot")
-        with ui.row().classes("items-center no-wrap w-full").style("gap: 10px"):
-            ui.label("Saturation").style("width: 76px")
-            self.saturation = (
-                ui.slider(min=0, max=2, step=0.05, value=1)
-                .props("label")
-                .on("change", lambda: self._shot(saturation=float(self.saturation.value)))
-            )
-        with ui.row().classes("items-center no-wrap w-full").style("gap: 10px"):
-            ui.label("Strength").style("width: 76px")
-            self.strength = (
-                ui.slider(min=0, max=1, step=0.05, value=1)
-                .props("label")
-                .on("change", lambda: self._shot(strength=float(self.strength.value)))
-            )
-        self.grey = ui.switch("Leave grey").on("click", lambda: self._shot(grey=bool(self.grey.value)))
-        with ui.row().style("gap: 4px"):
-            small = "flat no-caps dense"
-            ui.button(
-                "Cut here", icon="content_cut", on_click=lambda: self._edit(lambda p: p.cut(self.index))
-            ).props(small).props("data-testid=cut")
-            ui.button(
-                "Join to the one before",
-                icon="merge",
-                on_click=lambda: self._edit(lambda p: p.merge(p.shot_at(self.index).start)),
-            ).props(small).props("data-testid=merge")
-        ui.html("<h3>Stills</h3>", sanitize=False)
-        self.stills = ui.column().classes("w-full").style("gap: 8px").props("data-testid=stills")
-        ui.upload(
-            label="Add a still (drop it here)",
-            auto_upload=True,
-            multiple=True,
-            max_file_size=_LARGEST_UPLOAD,
-            on_upload=self._uploaded,
-            on_rejected=lambda: ui.notify("too large, or no picture", type="warning"),
-        ).props("flat bordered accept=image/*").classes("w-full").props("data-testid=upload")
-        self.upload_here = ui.checkbox("It is the frame shown", value=False)
-
     # What happens
 
     def _at(self, index: int) -> None:
         self.index = index
         self._show_place()
         self.timeline.configure(index=index)
-        self._show_shot()
+        self.panel.show_shot()
         if self.tool != "look":
             self._enter()
 
@@ -258,7 +201,7 @@ class StudioPage:
         index = self.index
 
         async def load() -> None:
-            painting = await self._do(lambda: self.desk.painting(index))
+            painting = await self.do(lambda: self.desk.painting(index))
             if painting is not None and self.index == index:
                 self._send_strokes()
 
@@ -269,24 +212,21 @@ class StudioPage:
         strokes = [
             {"kind": s.kind, "points": s.points, "size": s.size, "color": s.color} for s in painting.strokes
         ]
-        self.stage.configure(strokes=strokes, busy="", version=self._picture_version())
+        self.stage.configure(strokes=strokes, busy="", version=self.picture_version())
 
     async def _stroke(self, entry: dict[str, Any]) -> None:
         index = int(entry["frame"])
         async with self._painting:
-            await self._do(lambda: self.desk.add_stroke(index, stroke_from(entry)))
-        self.stage.configure(busy="", version=self._picture_version())
+            await self.do(lambda: self.desk.add_stroke(index, stroke_from(entry)))
+        self.stage.configure(busy="", version=self.picture_version())
 
     async def _again(self, what: str) -> None:
         index = self.index
-        await self._do(lambda: getattr(self.desk, what)(index))
+        await self.do(lambda: getattr(self.desk, what)(index))
         self._send_strokes()
 
-    def _brush(self, event: events.ValueChangeEventArguments) -> None:
-        if event.value:
-            self.stage.configure(size=float(event.value) / 100)
-
-    def _set_color(self, color: str) -> None:
+    def set_color(self, color: str) -> None:
+        """Paint in another colour from now on."""
         self.color = color
         self.chip.style(f"color: {color}")
         self.stage.configure(color=color)
@@ -297,49 +237,40 @@ class StudioPage:
         if key in _KEYS:
             self._set_tool(_KEYS[key])
         elif key == "s":
-            await self._keep()
+            await self.keep()
         elif key == "c":
             self.desk.color(self.index)
         elif key == "n":
             await self._advise()
 
-    async def _keep(self) -> None:
+    async def keep(self) -> None:
+        """Make the painted frame a still."""
         index = self.index
         self.stage.configure(busy="writing the still")
-        still = await self._do(lambda: self.desk.keep_painting(index))
+        still = await self.do(lambda: self.desk.keep_painting(index))
         self.stage.configure(busy="")
         if still is not None:
             ui.notify(f"frame {index} is a still now", type="positive")
-            if self.follow.value:
+            if self.panel.follow.value:
                 self.desk.color(index)
 
     async def _advise(self) -> None:
-        frame = await self._do(self.desk.advice)
+        frame = await self.do(self.desk.advice)
         if frame is None:
             ui.notify("every shot is covered by its stills")
         else:
             self.stage.show(frame)
             ui.notify(f"a still of frame {frame} would help most")
 
-    def _shot(self, **values: Any) -> None:
-        shot = replace(self.desk.project.shot_at(self.index), **values)
-        self._edit(lambda project: project.with_shot(shot))
-
-    def _edit(self, edit: Callable[[Any], Any]) -> None:
+    def edit(self, edit: Callable[[Project], Project]) -> None:
+        """Change the project; what makes no sense becomes a notice."""
         try:
             self.desk.change(edit)
         except FilmError as error:
             ui.notify(str(error), type="warning")
             self.desk.touch()
 
-    async def _uploaded(self, event: events.UploadEventArguments) -> None:
-        data, name = await event.file.read(), event.file.name
-        frame = self.index if self.upload_here.value else None
-        still = await self._do(lambda: self.desk.add_still(data, name, frame))
-        if still is not None and self.follow.value:
-            self.desk.color(self.index)
-
-    async def _do(self, work: Callable[[], Any]) -> Any:
+    async def do(self, work: Callable[[], Any]) -> Any:
         """Do something long outside the page's loop; what is wrong becomes a notice, and the page lives on."""
         try:
             return await run.io_bound(work)
@@ -362,7 +293,8 @@ class StudioPage:
 
     # What is shown
 
-    def _picture_version(self) -> int:
+    def picture_version(self) -> int:
+        """Number in a picture's address, which changes when pictures may have changed."""
         # Another opening is another film: no picture of the one before may be taken for its own.
         return self.studio.opened * 1_000_000_000 + self.desk.version
 
@@ -395,9 +327,9 @@ class StudioPage:
             self.timeline.configure(dark=dark)
             self.stage.configure(color=self.color)
             self._show_place()
-        self.stage.configure(version=self._picture_version())
-        self._show_shot()
-        self._show_stills()
+        self.stage.configure(version=self.picture_version())
+        self.panel.show_shot()
+        self.panel.show_stills()
 
     def _show_status(self) -> None:
         desk = self.desk
@@ -415,95 +347,10 @@ class StudioPage:
             text = "ready"
         self.status.set_text(text)
 
-    def _show_shot(self) -> None:
-        desk = self.desk
-        shot = desk.project.shot_at(self.index)
-        number = desk.project.shots.index(shot)
-        frames = desk.project.ranges(len(desk))[number]
-        self.shot_label.set_text(
-            f"shot {number + 1} of {len(desk.project.shots)}: {frames.start}-{frames.stop - 1}"
-        )
-        self.saturation.set_value(shot.saturation)
-        self.strength.set_value(shot.strength)
-        self.grey.set_value(shot.grey)
 
-    def _show_stills(self) -> None:
-        desk = self.desk
-        stills = desk.project.stills
-        stamp = (stills, desk.version if not self._shown_stills else None, tuple(self._mtimes()))
-        if self._shown_stills is not None and stamp[0::2] == self._shown_stills[0::2]:
-            return
-        self._shown_stills = stamp
-        self.stills.clear()
-        with self.stills:
-            if not stills:
-                ui.label("None yet: paint a frame, or drop a picture below.").classes("text-caption").style(
-                    "opacity: .7"
-                )
-            for still in stills:
-                self._still_row(still)
-        self.swatches.clear()
-        palette = ["#{:02x}{:02x}{:02x}".format(*color) for color in desk.palette()] if stills else []
-        with self.swatches:
-            for color in [*palette, *_FIRST_PALETTE][:20]:
-                ui.element("div").classes("swatch").style(f"background: {color}").on(
-                    "click", lambda color=color: self._set_color(color)
-                )
-
-    def _mtimes(self) -> list[int]:
-        files = [self.desk.folder.path / still.file for still in self.desk.project.stills]
-        return [file.stat().st_mtime_ns if file.exists() else 0 for file in files]
-
-    def _still_row(self, still: Still) -> None:
-        address = f"desk/still?file={still.file}"
-        stamp = f"&v={self._picture_version()}"
-        with ui.element("div").classes("still"):
-            picture = ui.html(f'<img src="{address}{stamp}" alt="">', sanitize=False)
-            if still.frame is not None:
-                picture.on("click", lambda: self.stage.show(still.frame or 0))
-            with ui.column().style("gap: 2px; flex: 1; min-width: 0"):
-                name = f"frame {still.frame}" if still.frame is not None else Path(still.file).stem
-                ui.label(name).classes("ellipsis w-full")
-                own = {OWN_SHOT: "its shot"} if still.frame is not None else {}
-                named = (
-                    {}
-                    if isinstance(still.shots, str)
-                    else {"named": "shots " + ", ".join(map(str, still.shots))}
-                )
-                value = still.shots if isinstance(still.shots, str) else "named"
-                ui.select(
-                    {**own, ALL_SHOTS: "all shots", "here": "the shot shown", **named},
-                    value=value,
-                    on_change=lambda event: self._bind(still, event.value),
-                ).props("dense borderless options-dense").style("max-height: 28px; min-width: 110px")
-            with ui.button(icon="more_vert").props("flat round dense"), ui.menu():
-                ui.menu_item("Take out as PNG", lambda: ui.download(f"/{address}"))
-                ui.menu_item("Remove", lambda: self._do_soon(lambda: self.desk.remove_still(still.file)))
-
-    def _bind(self, still: Still, value: str) -> None:
-        shots: str | tuple[int, ...] = value
-        if value == "named":
-            return
-        if value == "here":
-            before = () if isinstance(still.shots, str) else still.shots
-            if still.shots == OWN_SHOT and still.frame is not None:
-                before = (still.frame,)
-            shots = tuple(sorted({*before, self.desk.project.shot_at(self.index).start}))
-        self._edit(lambda project: project.with_still(replace(still, shots=shots)))
-
-    def _do_soon(self, work: Callable[[], Any]) -> None:
-        async def later() -> None:
-            await self._do(work)
-
-        ui.timer(0, later, once=True)
-
-
-def _bins(covered: np.ndarray, most: int = 1200) -> list[int]:
+def _bins(covered: np.ndarray | None, most: int = 1200) -> list[int]:
     """Coverage in few numbers: the mean of each stretch of frames."""
+    if covered is None:  # the page is going away
+        return []
     parts = np.array_split(covered.astype(np.float32), min(most, max(1, len(covered))))
     return [round(float(part.mean())) for part in parts if len(part)]
-
-
-def is_film(path: Path, suffixes: tuple[str, ...]) -> bool:
-    """Whether the file browser shows a file, or opens a folder, as a film."""
-    return is_project(path) or path.suffix.lower() in suffixes

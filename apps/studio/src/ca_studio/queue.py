@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ca_data import write_atomically
 from ca_film import Cancelled, ColorizeOptions, FilmError, Progress, StreamChoice
-from ca_film.project.export import colorize_project
+from ca_film.project import colorize_project
 
 __all__ = ["Export", "ExportQueue"]
 

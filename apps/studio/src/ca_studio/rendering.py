@@ -7,17 +7,14 @@ import io
 import numpy as np
 import torch
 from ca_data import denormalize_lab, lab_to_rgb, resize, to_uint8, upsample_chroma
-from ca_film.options import Look
-from ca_film.project.coloring import FrameColors
-from ca_film.source.film import Film, FilmFormat, Frame
-from ca_film.source.geometry import turn
+from ca_film import Film, FilmFormat, Frame, Look
+from ca_film.project import FrameColors, upright_lightness
 from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
 __all__ = [
     "encode",
-    "full_lightness",
     "jpeg",
     "shown_size",
     "view_lightness",
@@ -43,14 +40,9 @@ def shown_size(form: FilmFormat, widest: int = _WIDEST) -> tuple[int, int]:
     return max(1, round(height * factor)), max(1, round(wide * factor))
 
 
-def full_lightness(film: Film, frame: Frame) -> Float[Tensor, "1 h w"]:
-    """Lightness of a frame, upright, in stored pixels."""
-    return turn(film.lightness(frame), film.format.rotation)
-
-
 def view_lightness(film: Film, frame: Frame, widest: int = _WIDEST) -> Float[Tensor, "1 h w"]:
     """Lightness of a frame, upright, of the size of the page."""
-    return resize(full_lightness(film, frame), shown_size(film.format, widest)).clamp(-1.0, 1.0)
+    return resize(upright_lightness(film, frame), shown_size(film.format, widest)).clamp(-1.0, 1.0)
 
 
 def with_colors(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -13,14 +14,14 @@ from jaxtyping import Float, UInt8, UInt16
 from torch import Tensor
 
 from ca_film.errors import FilmError
-from ca_film.network.painter import Painter
+from ca_film.network.painter import Painter, network_lightness
 from ca_film.network.weights import LoadedModel, choose_device, load_weights
 from ca_film.output.work import file_signature
 from ca_film.project.folder import ProjectFolder
-from ca_film.project.kept import GrowingColors, KeptColors, StretchColors, checksum, from_codes
+from ca_film.project.kept import GrowingColors, KeptColors, StretchColors, checksum, from_codes, to_codes
 from ca_film.project.model import Project, Still
 from ca_film.project.stretches import Stretch, mixture, plan_stretches
-from ca_film.source.film import Film
+from ca_film.source.film import Film, Frame
 from ca_film.source.geometry import network_size
 from ca_film.source.references import Reference, prepare_references
 
@@ -69,6 +70,7 @@ class Colorist:
         self._device = choose_device(device)
         self._painters: dict[tuple[str, ...], Painter] = {}
         self._growing: dict[str, GrowingColors] = {}
+        self._covered: dict[str, UInt8[np.ndarray, " t"]] = {}
         self._references: dict[tuple[str, str], Reference] = {}
         fixed = {"film": _content(film), "weights": self.loaded.digest, "size": str(self.size)}
         self.kept = KeptColors(folder.kept, fixed, folder.path)
@@ -97,10 +99,21 @@ class Colorist:
         """Mean confidence of every frame of the film, 255 for 1; 0 where nothing is made."""
         covered = np.zeros(total, np.uint8)
         for stretch in self.stretches(total):
-            if colors := self._colors(stretch):
-                part = slice(stretch.frames.start, stretch.frames.stop)
-                covered[part] = np.maximum(covered[part], colors.covered())
+            part = slice(stretch.frames.start, stretch.frames.stop)
+            covered[part] = np.maximum(covered[part], self._covered_in(stretch))
         return covered
+
+    def _covered_in(self, stretch: Stretch) -> UInt8[np.ndarray, " t"]:
+        name = self.kept.name(stretch)
+        if name in self._covered:
+            return self._covered[name]
+        colors = self._colors(stretch)
+        if colors is None:
+            return np.zeros(len(stretch.frames), np.uint8)
+        values = colors.covered()
+        if not isinstance(colors, GrowingColors):
+            self._covered[name] = values
+        return values
 
     def _colors(self, stretch: Stretch) -> StretchColors | None:
         growing = self._growing.get(self.kept.name(stretch))
@@ -113,6 +126,18 @@ class Colorist:
             found = prepare_references([self.folder.path / still.file], self.project.size)[0]
             self._references[key] = replace(found, frame=None)
         return replace(self._references[key], frame=still.frame)
+
+    def see(self, film: Film, frame: Frame) -> UInt16[np.ndarray, "1 h w"]:
+        """What the network sees of a frame: upright, small, as 16-bit codes of its lightness."""
+        return to_codes(network_lightness(film, frame, self.size))
+
+    def low(self, codes: UInt16[np.ndarray, "1 h w"]) -> Float[Tensor, "1 h w"]:
+        """Lightness, L/50 - 1, of what the network sees."""
+        return from_codes(codes)
+
+    def read_ab(self, picture: Path) -> Float[Tensor, "2 h w"]:
+        """ab/110 of a picture at the network's size."""
+        return prepare_references([picture], self.project.size)[0].network_ab(self.size)
 
     def run(self, stretch: Stretch, lightness: Lightness) -> Generator[int, None, None]:
         """Colour a stretch and keep it; between two frames the caller may do something else, or stop.

@@ -18,7 +18,6 @@ from ca_data import write_atomically
 
 from ca_film.colorize import Result, check_paths, choose_output, made_parent
 from ca_film.errors import FilmError
-from ca_film.network.painter import network_lightness
 from ca_film.options import ColorizeOptions, Look
 from ca_film.output.coverage import Coverage, write_report
 from ca_film.output.mux import rehearse
@@ -29,7 +28,7 @@ from ca_film.output.work import WorkFolder, file_signature
 from ca_film.progress import Progress, advance
 from ca_film.project.coloring import Colorist, FrameColors
 from ca_film.project.folder import ProjectFolder
-from ca_film.project.kept import checksum, from_codes, to_codes
+from ca_film.project.kept import checksum, from_codes
 from ca_film.project.model import Project
 from ca_film.project.stretches import Stretch, mixture
 from ca_film.session import open_film
@@ -43,7 +42,6 @@ if TYPE_CHECKING:
 __all__ = ["colorize_project", "survey_project"]
 
 _KIND = "ca-film project 1"
-_GREY_GRID = 0.0
 
 
 def colorize_project(
@@ -167,7 +165,7 @@ def color_in_order(colorist: Colorist, film: Film, total: int, progress: Progres
         first, frames_left = min(stretch.frames.start for stretch in missing), list(missing)
         for frame in film.frames(first):
             if any(frame.index in stretch.frames for stretch in frames_left):
-                codes[frame.index] = to_codes(network_lightness(film, frame, colorist.size))
+                codes[frame.index] = colorist.see(film, frame)
             while frames_left and frames_left[0].frames.stop <= frame.index + 1:
                 for _ in colorist.run(frames_left.pop(0), lightness):
                     advance(progress)
@@ -222,7 +220,7 @@ def _write(
         for segment in todo:
             target.begin(segment)
             for frame in _only(frames, segment):
-                codes = to_codes(network_lightness(film, frame, colorist.size))
+                codes = colorist.see(film, frame)
                 parts = [stretch for stretch, _ in mixture(frame.index, stretches)]
                 if stale := _stale(colorist, parts, frame.index, checksum(codes)):
                     for stretch in stale:
@@ -260,7 +258,7 @@ def _stale(colorist: Colorist, parts: Sequence[Stretch], index: int, seen: int) 
 
 def _grey(colorist: Colorist) -> FrameColors:
     height, width = colorist.size
-    return FrameColors(torch.zeros(2, height, width), torch.full((1, height, width), _GREY_GRID))
+    return FrameColors(torch.zeros(2, height, width), torch.zeros(1, height, width))
 
 
 def _signature(colorist: Colorist, options: ColorizeOptions, encoding: str, total: int) -> dict[str, str]:

@@ -118,9 +118,8 @@ class Project:
         starts = [shot.start for shot in self.shots]
         if not starts or starts[0] != 0 or starts != sorted(set(starts)):
             raise FilmError(f"shots must start at 0 and come in order, got starts {starts[:8]}; correct them")
-        frames = [still.frame for still in self.stills if still.frame is not None]
-        files = [still.file for still in self.stills]
-        for kind, values in (("frame", frames), ("file", files)):
+        frames = [str(still.frame) for still in self.stills if still.frame is not None]
+        for kind, values in (("frame", frames), ("file", [still.file for still in self.stills])):
             if len(set(values)) < len(values):
                 twice = next(value for value in values if values.count(value) > 1)
                 raise FilmError(f"two stills have {kind} {twice}; remove one")

@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ca_data import FilmFrame, FrameFolder, SeekingReader, VideoError, plane
+from jaxtyping import Float
+from torch import Tensor
 
 from ca_film.errors import FilmError
 from ca_film.session import open_film
 from ca_film.source.film import Film, Frame
+from ca_film.source.geometry import turn
 from ca_film.source.survey import Survey
 
-__all__ = ["Viewer"]
+__all__ = ["Viewer", "upright_lightness"]
 
 _HELD_BYTES = 256 << 20
 _NEAR = 48
@@ -109,3 +112,16 @@ def _as_frame(frame: FilmFrame) -> Frame:
     return Frame(
         frame.index, plane(frame.decoded, 0), frame.pts, int(frame.decoded.duration or 0), frame.decoded
     )
+
+
+def upright_lightness(film: Film, frame: Frame) -> Float[Tensor, "1 h w"]:
+    """Lightness of a frame as a player turns it, L/50 - 1, in stored pixels.
+
+    Args:
+        film: the film.
+        frame: one of its frames.
+
+    Returns:
+        `1 h w`.
+    """
+    return turn(film.lightness(frame), film.format.rotation)
