@@ -26,6 +26,7 @@ BASE += (
     "data.size=[112,192]",
     "data.crop=[64,96]",
     "data.workers=0",
+    "data.validation_frames=16",
     "validate_every=0",
     "compute.device='cpu'",
 )
@@ -115,6 +116,13 @@ def measure() -> dict[str, Any]:
     return found
 
 
+def known(before: Any, now: Any) -> Any:
+    """What is measured now, without the figures that were not yet measured before: more is no difference."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        return {key: known(before.get(key), value) for key, value in now.items() if key in before}
+    return now
+
+
 def main(arguments: list[str]) -> int:
     """Record or check."""
     if len(arguments) != 2 or arguments[0] not in ("record", "check"):
@@ -125,7 +133,9 @@ def main(arguments: list[str]) -> int:
         file.write_text(json.dumps(found, indent=1))
         return 0
     before = json.loads(file.read_text())
-    differing = [key for key in sorted({*before, *found}) if before.get(key) != found.get(key)]
+    differing = [
+        key for key in sorted({*before, *found}) if before.get(key) != known(before.get(key), found.get(key))
+    ]
     for key in differing:
         print(f"differs: {key}\n  before {before.get(key)}\n  now    {found.get(key)}")
     print(f"{len(found)} golden values, {len(differing)} differ")

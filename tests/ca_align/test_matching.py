@@ -75,6 +75,26 @@ def test_equals_it_written_out(radius: int | None, masked: bool, at_once: int, m
             torch.testing.assert_close(got, want)
 
 
+def test_strict_matches_stay_where_they_may_be():
+    """A cell at the edge of what is valid, whose neighbours all say it lies one cell beyond."""
+    features = unit(1, 8, 5, 7)
+    target = features.clone()
+    target[:, :, 2, 3] = 0.7 * features[:, :, 2, 3] + 0.5 * features[:, :, 0, 0]
+    target = F.normalize(target, dim=1)
+    valid = torch.ones(1, 1, 5, 7, dtype=torch.bool)
+    valid[..., 2, 3] = False  # the very place where all neighbours would send it
+    loose, strict = (match_features(target, features, valid=valid, strict=one) for one in (False, True))
+    assert loose.similarity[..., 2, 3] == -1
+    assert strict.similarity.min() > -1
+    assert strict.flow[0, :, 2, 3].tolist() != [0.0, 0.0]
+    kept = torch.ones(5, 7, dtype=torch.bool)
+    kept[1:4, 2:5] = False
+    assert torch.equal(strict.flow[..., kept], loose.flow[..., kept])
+    nothing = match_features(target, features, valid=torch.zeros_like(valid), strict=True)
+    assert nothing.similarity.max() == -1
+    assert nothing.flow.isfinite().all()
+
+
 def test_neighbours_overrule_a_cell_that_saw_wrong():
     features = unit(1, 8, 6, 9)
     seen = features.clone()
@@ -128,6 +148,41 @@ def test_references_do_not_know_of_each_other():
     for again in found[1:]:
         for got, expected in zip(again, found[0], strict=True):
             torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_masked_part_of_a_reference_is_never_matched():
+    """Whatever stands behind the mask, if only the picture goes on there as it ends before it."""
+    still, ab = picture(48, 96), picture(48, 96, seed=5).repeat(1, 2, 1, 1)
+    mask = (torch.arange(12) < 5).expand(1, 1, 6, 12)
+    found = []
+    for seed in (1, 2):
+        seen, colors = still.clone(), ab.clone()
+        seen[..., 40:], colors[..., 40:] = seen[..., 39:40], colors[..., 39:40]
+        features = patches(still).clone()
+        features[..., 5:] = unit(1, 64, 6, 7, seed=seed)
+        atlas = Atlas.of([(seen, colors, features)], [mask])
+        assert atlas.repeat(2).partial
+        assert int(atlas.valid.sum()) == 6 * 5
+        found.append(ReferenceMatching()(still, patches(still), atlas.repeat(1)))
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
+    exact = (..., slice(8, -8), slice(8, 24))
+    assert (found[0].ab - ab)[exact].abs().mean() < 0.02
+    assert found[0].similarity[..., :32].min() > 0.9
+
+
+def test_an_atlas_of_whole_references_is_as_ever():
+    still = picture(32, 48)
+    laid = [(still, torch.cat([still, -still], dim=1), patches(still))]
+    mask = torch.ones(1, 1, 4, 6, dtype=torch.bool)
+    plain, masked = Atlas.of(laid), Atlas.of(laid, [mask])
+    assert not plain.partial
+    for one, other in zip(plain[:-1], masked[:-1], strict=True):
+        assert torch.equal(one, other)
+    with pytest.raises(
+        ValueError, match=r"masks: expected \(1, 1, 4, 6\) as the features, got \(1, 1, 6, 4\)"
+    ):
+        Atlas.of(laid, [mask.mT])
 
 
 def test_atlas_marks_what_is_no_reference_and_says_what_does_not_fit():

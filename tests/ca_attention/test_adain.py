@@ -67,6 +67,21 @@ def test_order_and_repetition_of_references_change_nothing():
         torch.testing.assert_close(out.carried, plain.carried)
 
 
+def test_masked_tokens_are_as_if_they_were_not_there():
+    adain = make()
+    source, refs, ab = torch.randn(2, 5, 3, 7).double(), references(7), references(2)
+    mask = (torch.arange(7) < 3).expand(2, 1, 3, 7)
+    ab[0][..., 3:] = torch.nan
+    out = adain(source, adain.encode(refs, carried=ab, valid=[mask, None]))
+    cut = [[x[0][..., :3], x[1]] for x in (refs, ab)]
+    expected = adain(source, adain.encode(cut[0], carried=cut[1]))
+    torch.testing.assert_close(out.features, expected.features)
+    torch.testing.assert_close(out.carried, expected.carried)
+    nothing = adain(source, adain.encode(refs[:1], carried=ab[:1], valid=[torch.zeros_like(mask)]))
+    assert nothing.carried.abs().max() == 0
+    assert nothing.features.isfinite().all()
+
+
 def test_frames_of_a_clip_share_their_tokens():
     adain = make()
     frames = torch.randn(6, 5, 3, 7).double()

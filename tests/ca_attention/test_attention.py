@@ -142,6 +142,67 @@ def test_an_irrelevant_reference_hardly_moves_colour_and_confidence():
     assert alone.confidence.min() >= 0
 
 
+def left(x: Tensor, columns: int) -> Tensor:
+    """A mask of the first columns."""
+    return (torch.arange(x.shape[-1]) < columns).expand(x.shape[0], 1, *x.shape[2:])
+
+
+@pytest.mark.parametrize("temperature", [1.0, 100.0])
+def test_masked_tokens_are_as_if_they_were_not_there(temperature: float):
+    attention = make(15, heads=3, temperature=temperature)
+    source, references, ab = maps(15, [(5, 13)], seed=3)[0], maps(15), maps(2, seed=4)
+    ab[0][..., 2:] = torch.nan  # what a mask hides may be anything
+    tokens = attention.encode(references, carried=ab, valid=[left(references[0], 2), None])
+    cut = [references[0][..., :2], references[1]]
+    expected = attention(source, attention.encode(cut, carried=[ab[0][..., :2], ab[1]]))
+    for got, want in zip(attention(source, tokens), expected, strict=True):
+        torch.testing.assert_close(got, want)
+
+
+def test_a_mask_that_hides_nothing_changes_nothing():
+    attention = make(15, heads=3)
+    source, references, ab = maps(15, [(5, 13)], seed=3)[0], maps(15), maps(2, seed=4)
+    plain = attention(source, attention.encode(references, carried=ab))
+    tokens = attention.encode(references, carried=ab, valid=[left(references[0], 7), None])
+    for got, expected in zip(attention(source, tokens), plain, strict=True):
+        torch.testing.assert_close(got, expected)
+    assert not attention.encode(references, carried=ab, valid=[None, None]).partial
+
+
+def test_where_everything_is_masked_nothing_is_found():
+    """In one sample of two; the other does not notice."""
+    attention = make(15, heads=3, temperature=100.0)
+    source, references, ab = maps(15, [(5, 13)], seed=3)[0], maps(15, SIZES[:1]), maps(2, SIZES[:1], seed=4)
+    mask = torch.zeros(2, 1, 3, 7, dtype=torch.bool)
+    mask[1] = True
+    out = attention(source, attention.encode(references, carried=ab, valid=[mask]))
+    for nothing in (out.similarity[0], out.confidence[0], out.carried[0]):
+        assert nothing.abs().max() == 0
+    plain = attention(source, attention.encode(references, carried=ab))
+    for got, expected in zip(out, plain, strict=True):
+        torch.testing.assert_close(got[1], expected[1])
+
+
+def test_gradients_pass_a_mask_and_end_behind_it():
+    attention = make(4, heads=2, gamma=0.3)
+    source, references, ab = (
+        maps(4, [(2, 1)], batch=1)[0],
+        maps(4, [(1, 3)], batch=1),
+        maps(2, [(1, 3)], batch=1),
+    )
+    inputs = [x.requires_grad_() for x in (source, references[0], ab[0])]
+    mask = [left(references[0], 2)]
+
+    def call(source: Tensor, reference: Tensor, ab: Tensor) -> tuple[Tensor, ...]:
+        return tuple(attention(source, attention.encode([reference], carried=[ab], valid=mask)))
+
+    assert torch.autograd.gradcheck(call, inputs)
+    sum(x.sum() for x in call(*inputs)).backward()
+    for x in inputs[1:]:
+        assert x.grad[..., 2:].abs().max() == 0
+        assert x.grad[..., :2].abs().min() > 0
+
+
 def test_equal_features_match_from_the_first_step():
     attention = make(6, heads=2, head_channels=16, query_channels=19, temperature=100.0)
     (features,), (keys,), (ab,) = maps(6, [(3, 5)]), maps(19, [(3, 5)], seed=2), maps(2, [(3, 5)], seed=4)
@@ -267,6 +328,21 @@ def test_construction_errors(options: dict[str, int], message: str):
         (
             {"references": [torch.rand(1, 8, 2, 3)], "keys": [torch.rand(1, 8, 2, 3)]},
             r"keys: expected none .*query_channels=None, got 1; set query_channels",
+        ),
+        (
+            {"references": [torch.rand(1, 8, 2, 3)], "valid": [torch.ones(1, 1, 3, 2, dtype=torch.bool)]},
+            r"valid\[0\]: expected a boolean mask of shape \(1, 1, 2, 3\), got .* \(1, 1, 3, 2\); bring",
+        ),
+        (
+            {"references": [torch.rand(1, 8, 2, 3)], "valid": [torch.ones(1, 1, 2, 3)]},
+            r"valid\[0\]: expected a boolean mask .* got torch.float32",
+        ),
+        (
+            {
+                "references": [torch.rand(1, 8, 2, 3)],
+                "valid": [torch.ones(1, 1, 2, 3, dtype=torch.bool), None],
+            },
+            r"valid: expected one mask .* of the 1 references, got 2",
         ),
     ],
 )

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 import torch
-from ca_data import FrameFolder, list_clips, load_references, read_image, write_frames
+from ca_data import FrameFolder, list_clips, list_references, load_references, read_image, write_frames
 from PIL import Image, ImageCms
 
 
@@ -175,6 +175,51 @@ def test_references_from_files_and_folders_keep_order_and_take_each_once(tmp_pat
         ("b.png", (3, 3, 11)),
         ("a.png", (3, 5, 7)),
     ]
+
+
+def alpha_still(path, alpha, mode="RGBA"):
+    """A red still with this alpha from left to right."""
+    picture = Image.new("RGBA", (len(alpha), 5), (*RED, 255))
+    picture.putalpha(Image.fromarray(np.tile(np.array(alpha, np.uint8), (5, 1))))
+    picture.convert(mode).save(path)
+
+
+def test_of_a_still_with_alpha_only_what_is_opaque_counts(tmp_path):
+    alpha_still(tmp_path / "part.png", [0, 100, 127, 128, 200, 255, 255])
+    (still,) = load_references(tmp_path / "part.png")
+    assert still.opaque.shape == (1, 5, 7)
+    assert still.opaque[0].tolist() == [[False] * 3 + [True] * 4] * 5
+    assert still.image[:, 2, 5].tolist() == list(RED)
+    with pytest.raises(ValueError, match="transparent parts; flatten"):
+        read_image(tmp_path / "part.png")
+
+
+@pytest.mark.parametrize("alpha", [[255] * 7, [200] * 7])
+def test_alpha_that_hides_nothing_makes_no_partial_still(tmp_path, alpha):
+    alpha_still(tmp_path / "whole.png", alpha)
+    assert load_references(tmp_path / "whole.png")[0].opaque is None
+
+
+def test_alpha_of_palettes_and_grey_stills(tmp_path):
+    grey = Image.new("LA", (7, 5), (90, 255))
+    grey.putpixel((2, 3), (90, 0))
+    grey.save(tmp_path / "grey.png")
+    Image.new("P", (7, 5), 1).save(tmp_path / "palette.png", transparency=0)
+    stills = load_references(tmp_path)
+    assert [still.opaque is None for still in stills] == [False, True]
+    assert (~stills[0].opaque).nonzero().tolist() == [[0, 3, 2]]
+
+
+def test_a_still_that_is_transparent_everywhere_is_refused(tmp_path):
+    alpha_still(tmp_path / "clear.png", [0, 60, 127])
+    with pytest.raises(ValueError, match=r"clear\.png is transparent everywhere; leave opaque"):
+        load_references(tmp_path)
+
+
+def test_references_are_named_without_being_opened(tmp_path):
+    (tmp_path / "b2.png").write_text("no picture")
+    (tmp_path / "b10.png").write_text("no picture")
+    assert [file.name for file in list_references([tmp_path, tmp_path / "b2.png"])] == ["b2.png", "b10.png"]
 
 
 def test_reference_errors(tmp_path):

@@ -42,7 +42,7 @@ def test_the_report_lists_the_least_covered_shot_first_and_escapes_names(tmp_pat
     out = write_frames(torch.zeros(5, 3, 20, 30, dtype=torch.uint8), tmp_path / "<b>&")
     grids = np.full((5, *GRID), 204, np.uint8)
     grids[3:] = 102
-    write_report(tmp_path / "report.html", out, Survey([0] * 5, [0] * 5, cuts=[3]), grids, [])
+    write_report(tmp_path / "report.html", out, out.name, Survey([0] * 5, [0] * 5, cuts=[3]), grids, [])
     page = (tmp_path / "report.html").read_text()
     assert "<h1>Coverage of &lt;b&gt;&amp;</h1><p>5 frames in 2 shots, 0 references." in page
     assert "<b>" not in page

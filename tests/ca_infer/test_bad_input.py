@@ -146,8 +146,9 @@ def test_output_that_another_process_is_making(
     unfinished = tmp_path / "out.mp4.partial"
     unfinished.mkdir()
     (unfinished / "00000000-00000002.packets").write_text("theirs")
+    (unfinished / ".lock").write_text("ColorAlign keeps unfinished work here\n")
     hold = (
-        "import fcntl, sys; lock = open(sys.argv[1], 'w'); fcntl.flock(lock, fcntl.LOCK_EX);"
+        "import fcntl, sys; lock = open(sys.argv[1], 'r+'); fcntl.flock(lock, fcntl.LOCK_EX);"
         "print('held', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", hold, str(unfinished / ".lock")]

@@ -77,6 +77,10 @@ def test_streaming_gives_what_the_whole_clip_gives(name: str, frames: int) -> No
     for index, output in enumerate(streamed):
         torch.testing.assert_close(output.ab[:, 0], whole.ab[:, index], atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(output.confidence[:, 0], whole.confidence[:, index], atol=1e-5, rtol=1e-4)
+        for copy, (ab, share) in whole.copies.items():
+            torch.testing.assert_close(output.copies[copy].ab[:, 0], ab[:, index], atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(output.copies[copy].share[:, 0], share[:, index], atol=1e-4, rtol=1e-4)
+    assert set(whole.copies) == set(streamed[0].copies)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -98,6 +98,28 @@ def test_untrained_takes_the_attended_copy_and_then_the_previous_frame():
     assert other.mask.max() < 1e-6
 
 
+def test_copies_and_their_shares_are_the_mixture():
+    """Clamped, not yet smoothed, the frame is their sum and the correction (here the same for all pixels)."""
+    net = make(trained=True, track=True, matching=True)
+    nn.init.zeros_(net.review.amend.weight)
+    nn.init.zeros_(net.review.amend.bias)
+    with torch.no_grad():
+        net.output.weight[4:12] = 0
+        net.output.bias[4:8], net.output.bias[8:12] = 0.01, -0.02
+    _, state = net.step(*frame(0))
+    result, after = net.step(*frame(0, error=0.05), state)  # nothing moved: each copy is worth something
+    assert list(result.copies) == ["previous", "keyframe", "matched", "attended"]
+    shares = torch.stack([copy.share for copy in result.copies.values()])
+    torch.testing.assert_close(shares.sum(dim=0), torch.ones_like(shares[0]))
+    assert (shares.amin(dim=(1, 2, 3, 4)) >= 0).all()
+    assert (shares.amax(dim=(1, 2, 3, 4)) > 0.01).all()
+    mixed = sum(copy.ab * copy.share for copy in result.copies.values())
+    correction = torch.tensor([0.01, -0.02])[:, None, None]
+    torch.testing.assert_close(after.ab, (mixed + correction).clamp(-1, 1))
+    torch.testing.assert_close(result.copies["attended"].ab, result.attended)
+    torch.testing.assert_close(result.copies["attended"].share, 1 - result.mask)
+
+
 def test_without_a_temporal_prior_every_frame_is_the_first():
     with_state, without = make(trained=True), make(trained=True, temporal_prior=False)
     _, state = with_state.step(*frame(0))

@@ -58,7 +58,7 @@ def test_what_is_compared_depends_on_it() -> None:
     model = create_model("tiny", **WIDE).eval()
     clip, still = torch.rand(1, 1, 1, 32, 48) - 0.5, torch.rand(1, 1, 3, 32, 48) - 0.5
     with torch.no_grad():
-        before = model(clip, still).auxiliary["copy_attended"]
+        before = model(clip, still).copies["attended"].ab
         assert model.semantic is not None
         model.semantic.deviation.fill_(1e6)
-        assert not torch.allclose(before, model(clip, still).auxiliary["copy_attended"])
+        assert not torch.allclose(before, model(clip, still).copies["attended"].ab)

@@ -31,7 +31,7 @@ def weights(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def colored(colorizer, references: dict[int, torch.Tensor]) -> torch.Tensor:
-    return torch.stack(list(colorizer.colorize("clip", iter(LAB[:, :1]), references)))
+    return torch.stack([one.frame for one in colorizer.colorize("clip", iter(LAB[:, :1]), references)])
 
 
 def test_grey_keeps_the_lightness():
@@ -55,8 +55,10 @@ def test_the_network_is_streamed_as_it_is_trained(weights: Path):
         whole = model(LAB[None, :, :1] / 50 - 1, known[None], given=ca_model.Given(ab, mask)).ab[0] * 110
     expected = to_uint8(lab_to_rgb(torch.cat([LAB[:, :1], whole], dim=1)))
     found = colored(ModelColorizer(str(weights), device=torch.device("cpu")), {3: LAB[3], 0: LAB[0]})
-    assert (found.int() - expected.int()).abs().max() <= 1
-    assert (found != expected).float().mean() < 0.01
+    forward = [0, 3, 4]  # the others are coloured against time as well, from frame 3
+    assert (found.int() - expected.int())[forward].abs().max() <= 1
+    assert (found != expected)[forward].float().mean() < 0.01
+    assert not torch.equal(found[1:3], expected[1:3])
 
 
 def test_the_network_never_sees_later_colors(weights: Path):
@@ -66,6 +68,29 @@ def test_the_network_never_sees_later_colors(weights: Path):
     first = colored(colorizer, {0: LAB[0]})
     assert torch.equal(first, colored(colorizer, {0: LAB[0]}))
     assert not torch.equal(first, colored(colorizer, {0: LAB[0] * torch.tensor([1.0, -1, -1]).view(3, 1, 1)}))
+
+
+def test_only_what_copies_tells_of_shares_and_colors_from_the_truth(weights: Path):
+    colorizer = ModelColorizer(str(weights), device=torch.device("cpu"))
+    shares = [one.shares for one in colorizer.colorize("clip", iter(LAB[:, :1]), {0: LAB[0]})]
+    oracle = colorizer.colorize_after_truth(iter(LAB), {0: LAB[0]})
+    if weights.stem != "tiny":
+        assert shares == [{}] * 5
+        with pytest.raises(ca_model.ModelError, match="copies the previous frame's colours"):
+            next(oracle)
+        return
+    assert all(sum(one.values()) == pytest.approx(1) for one in shares)
+    found = list(oracle)
+    known = normalize_lab(LAB)
+    clip = [(one[:1], one[1:]) for one in known]
+    expected = ca_model.colorize_after_truth(
+        ca_model.load_model(weights).eval(), clip, [known[0]], given={0: known[0, 1:]}
+    )
+    for number, (one, other) in enumerate(zip(found, expected, strict=True)):
+        for frame, ab in ((one.predicted.frame, other.ab), (one.warped, other.warped)):
+            rgb = to_uint8(lab_to_rgb(torch.cat([LAB[number, :1], ab * 110])))
+            assert (frame.int() - rgb.int()).abs().max() <= 1
+        assert one.predicted.shares == pytest.approx(other.shares)
 
 
 def test_weights_that_are_not_there():
@@ -81,16 +106,21 @@ def folders(root: Path, frames: torch.Tensor, names: list[int]) -> tuple[Path, d
     return root / "system", {"boat": truth}
 
 
+def as_written(system: Path, truth: dict[str, FrameFolder]) -> torch.Tensor:
+    found = FolderColorizer(system, truth).colorize("boat", iter(LAB[:, :1]), {0: LAB[0]})
+    return torch.stack([one.frame for one in found])
+
+
 def test_frames_of_another_system_pass_unchanged(tmp_path: Path):
     output = CLIP.flip(1)
     system, truth = folders(tmp_path, output, [11, 12, 13, 14, 15])
-    found = torch.stack(list(FolderColorizer(system, truth).colorize("boat", iter(LAB[:, :1]), {0: LAB[0]})))
+    found = as_written(system, truth)
     assert torch.equal(found, output)
 
 
 def test_a_system_may_leave_its_reference_out(tmp_path: Path):
     system, truth = folders(tmp_path, CLIP.flip(1)[1:], [1, 2, 3, 4])
-    found = torch.stack(list(FolderColorizer(system, truth).colorize("boat", iter(LAB[:, :1]), {0: LAB[0]})))
+    found = as_written(system, truth)
     assert torch.equal(found[1:], CLIP.flip(1)[1:])
     assert (found[0].int() - CLIP[0].int()).abs().max() <= 1
 

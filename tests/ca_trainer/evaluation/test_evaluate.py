@@ -5,8 +5,9 @@ import json
 from pathlib import Path
 
 import ca_metrics
+import ca_model
 import pytest
-from ca_data import FrameFolder, write_frames
+from ca_data import FrameFolder, synthetic_clip, write_frames
 from ca_trainer.cli import main
 
 
@@ -32,7 +33,8 @@ def read(out: Path) -> dict:
 
 def test_results_say_what_was_measured_and_how(static: Path):
     results = read(static)
-    assert results["mean"].keys() == results["clips"]["kite"].keys() == set(ca_metrics.METRICS)
+    spans = {"psnr_1_8", "psnr_9_32", "psnr_33"}
+    assert results["mean"].keys() == results["clips"]["kite"].keys() == {*ca_metrics.METRICS, *spans}
     assert results["frames"]["kite"]["frame"] == [1, 2, 3, 4, 5, 6, 7]
     psnr = results["frames"]["boat"]["psnr"]
     assert results["clips"]["boat"]["psnr"] == pytest.approx(sum(psnr) / 6)
@@ -100,6 +102,74 @@ def test_every_k_size_and_chosen_clips(data: Path, tmp_path: Path):
     assert list(results["clips"]) == ["kite"]
 
 
+@pytest.fixture(scope="module")
+def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip of 35 frames and one of 12."""
+    root = tmp_path_factory.mktemp("long")
+    for seed, (name, frames) in enumerate({"film": 35, "short": 12}.items()):
+        write_frames(synthetic_clip(seed, frames=frames, size=(32, 48)), root / name)
+    return root
+
+
+def test_how_long_color_lasts_is_told_by_span(long: Path, tmp_path: Path):
+    evaluate("--data", long, "--method", "static", "--out", tmp_path)
+    results = read(tmp_path)
+    film, short = results["frames"]["film"], results["frames"]["short"]
+    assert film["frame"] == list(range(1, 35))
+    means = {"psnr_1_8": film["psnr"][:8], "psnr_9_32": film["psnr"][8:32], "psnr_33": film["psnr"][32:]}
+    for span, values in means.items():
+        assert results["clips"]["film"][span] == pytest.approx(sum(values) / len(values)), span
+    assert results["clips"]["short"]["psnr_9_32"] == pytest.approx(sum(short["psnr"][8:]) / 3)
+    assert results["clips"]["short"]["psnr_33"] is None
+    both = [results["clips"][clip]["psnr_9_32"] for clip in ("film", "short")]
+    assert results["mean"]["psnr_9_32"] == pytest.approx(sum(both) / 2)
+    assert results["mean"]["psnr_33"] == results["clips"]["film"]["psnr_33"]
+    assert f"| {results['mean']['psnr_33']:.2f} |" in (tmp_path / "table.md").read_text()
+    assert "Colour mixed from" not in (tmp_path / "table.md").read_text()
+    evaluate("--data", long, "--method", "static", "--protocol", "every-10", "--out", tmp_path / "ten")
+    every = read(tmp_path / "ten")
+    assert every["mean"]["psnr_33"] is None
+    assert every["missing"]["psnr_33"] == "no clip has a frame so long after its reference"
+    fresh = [
+        p
+        for n, p in zip(every["frames"]["film"]["frame"], every["frames"]["film"]["psnr"], strict=True)
+        if n % 10 < 9
+    ]
+    assert every["clips"]["film"]["psnr_1_8"] == pytest.approx(sum(fresh) / len(fresh))
+
+
+def test_a_network_tells_what_it_mixes_and_what_it_makes_of_the_truth(data: Path, tmp_path: Path):
+    weights = tmp_path / "some.safetensors"
+    ca_model.save_model(ca_model.create_model("tiny"), weights)
+    evaluate("--data", data, "--weights", weights, "--diagnose", "--out", tmp_path / "run")
+    results = read(tmp_path / "run")
+    shares = {f"share_{copy}" for copy in ("attended", "previous", "keyframe", "matched")}
+    assert sum(results["mean"][share] for share in shares) == pytest.approx(1)
+    assert sum(results["mean"][f"true_previous_{share}"] for share in shares) == pytest.approx(1)
+    kite = results["frames"]["kite"]
+    for name in ("true_previous_psnr", "warped_truth_psnr", "share_previous"):
+        assert results["clips"]["kite"][name] == pytest.approx(sum(kite[name]) / 7), name
+    # Untrained, a network mixes what is carried with much else: the truth, only carried, is nearer.
+    assert (
+        results["mean"]["psnr"] < results["mean"]["true_previous_psnr"] < results["mean"]["warped_truth_psnr"]
+    )
+    assert kite["true_previous_psnr"][0] == pytest.approx(kite["psnr"][0])
+    assert results["mean"]["true_previous_psnr_1_8"] == results["mean"]["true_previous_psnr"]
+    table, page = ((tmp_path / "run" / name).read_text() for name in ("table.md", "report.html"))
+    for told in (
+        "some, each frame from the true one before",
+        "the true frame before, warped by some&#39;s flow",
+    ):
+        assert told.replace("&#39;", "'") in table
+        assert told in page
+    rows = {row["clip"]: row for row in csv.DictReader((tmp_path / "run" / "results.csv").open())}
+    assert float(rows["mean"]["warped_truth_psnr"]) == results["mean"]["warped_truth_psnr"]
+    evaluate("--data", data, "--weights", weights, "--out", tmp_path / "run")
+    plain = read(tmp_path / "run")
+    assert {key: results["mean"][key] for key in plain["mean"]} == plain["mean"]
+    assert not [key for key in plain["mean"] if key.startswith(("true_previous", "warped_truth"))]
+
+
 def test_a_report_is_one_file_with_every_picture(static: Path):
     page = (static / "report.html").read_text()
     shown = [{moment["frame"] for moment in clip} for clip in read(static)["moments"].values()]
@@ -139,6 +209,7 @@ def test_runs_under_different_protocols_never_share_a_table(static: Path, data: 
     [
         (["--method", "gray"], "method: expected model, grey, mean, static, flow, got 'gray'"),
         (["--method", "grey", "--clips", "boat,yacht"], "clips: expected some of boat, kite, got yacht"),
+        (["--method", "flow", "--diagnose"], "diagnose: expected a network (--weights), got flow"),
         (["--method", "grey", "--size", "12"], "size: expected WIDTHxHEIGHT"),
         (["--method", "grey", "--protocol", "every-K"], "protocol: every-K needs its K"),
         (["--weights", "nowhere.safetensors"], "weights 'nowhere.safetensors': no such file"),

@@ -20,8 +20,20 @@ def test_every_frame_is_either_shown_or_scored(every: int, count: int):
     assert all(frame % every != 0 for frame in scored)
 
 
+def test_two_sided_scores_what_lies_between():
+    protocol = EvaluationProtocol(two_sided=True)
+    assert protocol.name == "two-sided"
+    assert protocol.reference_frames(7) == [0, 6]
+    assert protocol.scored_frames(7) == [1, 2, 3, 4, 5]
+    with pytest.raises(ValueError, match="at least 3 frames under two-sided, got 2"):
+        protocol.reference_frames(2)
+    with pytest.raises(ValueError, match="expected none with two_sided, got 4"):
+        EvaluationProtocol(4, two_sided=True)
+
+
 def test_words_of_the_command_line():
     assert parse_protocol("first-frame") == EvaluationProtocol()
+    assert parse_protocol("two-sided") == EvaluationProtocol(two_sided=True)
     assert parse_protocol("every-K", 5) == parse_protocol("every-5") == parse_protocol("every-5", 5)
 
 
@@ -31,7 +43,8 @@ def test_words_of_the_command_line():
         ("every-K", None, "needs its K"),
         ("every-5", 6, "expected 5"),
         ("first-frame", 5, "every-K only"),
-        ("last-frame", None, "expected first-frame or every-K, got 'last-frame'"),
+        ("two-sided", 5, "every-K only, got protocol two-sided"),
+        ("last-frame", None, "expected first-frame, two-sided or every-K, got 'last-frame'"),
         ("every-1", None, "at least 2"),
     ],
 )

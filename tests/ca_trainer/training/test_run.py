@@ -35,7 +35,10 @@ def test_a_run_leaves_everything_it_promises(tmp_path: Path, small: list[str]) -
     assert parse_recipe((run / "recipe.toml").read_text()) == recipe
     assert [entry["step"] for entry in entries(run)] == [1, 2, 3, 4, 5, 6]
     assert [entry["step"] for entry in entries(run, "validation")] == [0, 3, 6]
-    assert entries(run, "validation")[-1]["psnr"] == result.psnr
+    last = entries(run, "validation")[-1]
+    assert last["psnr"] == result.psnr == pytest.approx(last["psnr_1_8"])  # two frames after the reference
+    assert "psnr_9_32" not in last
+    assert sum(value for name, value in last.items() if name.startswith("share_")) == pytest.approx(1)
     assert [path.name for path in sorted((run / "checkpoints").iterdir())] == [
         "step-00000004",
         "step-00000006",
@@ -49,7 +52,16 @@ def test_a_run_leaves_everything_it_promises(tmp_path: Path, small: list[str]) -
     metadata = ca_model.read_metadata(result.weights)
     assert parse_recipe(metadata["recipe"]) == recipe
     assert (metadata["steps"], metadata["data_checksum"]) == ("6", provenance["data_checksum"])
-    for word in ("demo", "Network", "5 synthetic clips", "cpu", "grey", "weights.safetensors", "preview.png"):
+    for word in (
+        "demo",
+        "; frames 1–8 ",
+        "Network",
+        "5 synthetic clips",
+        "cpu",
+        "grey",
+        "weights.safetensors",
+        "preview.png",
+    ):
         assert word in told.getvalue()
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -51,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = typed if typed[:1] == ["bench"] else spread_values(typed, "--refs")
     command = typer.main.get_command(app)
     try:
+        _listen_once()
         code = command.main(given, prog_name="infer", standalone_mode=False)
         return code if isinstance(code, int) else EXIT_DONE
     except (KeyboardInterrupt, typer.Abort):
@@ -66,6 +69,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 # Typer's usage errors share a base that newer versions do not export by name.
 _USAGE_ERROR: Any = typer.BadParameter.__bases__[0]
+
+
+def _listen_once() -> None:
+    """Let the first Ctrl-C stop the work, and no other disturb the tidying up; launchers forward a second one."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+
+    def stop(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, stop)
 
 
 def _library_errors() -> tuple[type[ValueError], ...]:
@@ -126,7 +142,10 @@ def colorize(
     ],
     refs: Annotated[
         list[Path] | None,
-        typer.Option("--refs", help="Colour stills or folders, one or several; name_000040.png is frame 40."),
+        typer.Option(
+            "--refs",
+            help="Colour stills, folders or a list.toml, one or several; name_000040.png is frame 40.",
+        ),
     ] = None,
     weights: Annotated[
         str | None, typer.Option(help="A shipped name, a safetensors file or a hub id; the shipped default.")
@@ -155,6 +174,9 @@ def colorize(
     report: Annotated[
         bool | None, typer.Option(help="Write OUT.coverage.html; default for videos, not for folders.")
     ] = None,
+    refs_per_shot: Annotated[
+        int, typer.Option(min=1, help="Most stills the network sees at once; of more, each shot's best.")
+    ] = 8,
     cuts: Annotated[
         str | None,
         typer.Option(help="Frames that begin a shot, as 120,348, or none; default found."),
@@ -172,6 +194,7 @@ def colorize(
 
     options = ColorizeOptions(
         references=tuple(refs or ()),
+        references_per_shot=refs_per_shot,
         weights=weights,
         size=parse_size(size),
         device=device,

@@ -25,7 +25,6 @@ from ca_film.project import (
     Stroke,
     Viewer,
     color_stretches,
-    complete,
     is_project,
     load_strokes,
     next_frame,
@@ -249,30 +248,21 @@ class Desk:
         return still
 
     def add_still(self, data: bytes, name: str, frame: int | None) -> Still:
-        """Take a picture in as a still, of a frame or from elsewhere; what is transparent is completed.
+        """Take a picture in as a still, of a frame or from elsewhere; of a transparent one what is opaque counts.
 
         Raises:
-            FilmError: if it is no picture, too large, or transparent without a frame.
+            FilmError: if it is no picture, too large, or transparent everywhere.
         """
         image = _picture(data, name)
-        if frame is None:
-            if image.mode == "RGBA":
-                raise FilmError(f"{name} is partly transparent; say which frame of the film it is")
-            file = self.folder.stills / f"{re.sub(_ODD, chr(95), Path(name).stem)[:60]}.png"
-            buffer = io.BytesIO()
-            image.save(buffer, "PNG")
-            write_atomically(file, buffer.getvalue())
-            still = Still(f"stills/{file.name}", None, ALL_SHOTS)
-        else:
-            lightness = upright_lightness(self.viewer.film, self.viewer.frame(frame))
-            pixels = np.array(image.convert("RGBA"))
-            proposal = self._proposal(frame) if image.mode == "RGBA" else (None, None)
-            write_still(
-                self.folder.path / self._still(frame).file, lightness, complete(pixels, lightness, *proposal)
-            )
+        still = self._still(frame) if frame is not None else _foreign_still(name)
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG")
+        self.folder.stills  # noqa: B018 - makes the folder
+        write_atomically(self.folder.path / still.file, buffer.getvalue())
+        if frame is not None:
             self._strokes_file(frame).unlink(missing_ok=True)
+            self._proposal_file(frame).unlink(missing_ok=True)
             self._paintings.pop(frame, None)
-            still = self._still(frame)
         self._add(still)
         return still
 
@@ -475,6 +465,11 @@ def _opened(path: Path) -> tuple[Project, ProjectFolder]:
     return (folder.load() if is_project(folder.path) else Project(path.resolve())), folder
 
 
+def _foreign_still(name: str) -> Still:
+    """A still from elsewhere, under a name that any system takes."""
+    return Still(f"stills/{re.sub(_ODD, '_', Path(name).stem)[:60]}.png", None, ALL_SHOTS)
+
+
 def _picture(data: bytes, name: str) -> Image.Image:
     """A picture, upright; RGBA only if some of it is transparent."""
     try:
@@ -486,5 +481,7 @@ def _picture(data: bytes, name: str) -> Image.Image:
         rgba = ImageOps.exif_transpose(image).convert("RGBA")
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
         raise FilmError(f"{name} is no picture that can be read ({error}); save it as PNG") from error
-    lowest = int(np.asarray(rgba.getchannel("A")).min())
-    return rgba if lowest < 255 else rgba.convert("RGB")
+    alpha = np.asarray(rgba.getchannel("A"))
+    if not alpha.any():
+        raise FilmError(f"{name} is transparent everywhere; paint on it first")
+    return rgba if alpha.min() < 255 else rgba.convert("RGB")

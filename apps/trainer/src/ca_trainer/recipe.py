@@ -76,10 +76,10 @@ class DataChoice:
         if self.source == "clips":
             _require(bool(self.root), "data.root", "a folder of clips (give --data DIR)", self.root)
         else:
-            needed = max(self.clip_length, self.validation_frames)
+            needed = self.clip_length
             _require(bool(self.size), "data.size", "[height, width] for synthetic clips", list(self.size))
             _require(
-                self.frames >= needed, "data.frames", f"at least {needed}, the longest clip used", self.frames
+                self.frames >= needed, "data.frames", f"at least {needed}, data.clip_length", self.frames
             )
 
 
@@ -138,7 +138,7 @@ class LossChoice:
     adversarial: float = 0.0
     psnr: float = 0.0  # minus the PSNR in dB
     ssim: float = 0.0  # one minus the SSIM
-    auxiliary: float = 0.0  # L1 on the candidate copies the network offers its decoder
+    auxiliary: float = 0.0  # L1 on what the attention copies from the references
     discriminator_channels: int = 64  # width of the discriminator's first layer
     vgg_weights: str = ""  # a VGG file for the perceptual part; empty: the hub cache
 

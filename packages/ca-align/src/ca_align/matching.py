@@ -35,6 +35,7 @@ def match_features(
     *,
     radius: int | None = None,
     valid: Bool[Tensor, "b 1 h2 w2"] | None = None,
+    strict: bool = False,
 ) -> Match:
     """Find the most similar cell, and let neighbours agree on it.
 
@@ -47,6 +48,8 @@ def match_features(
         moving: likewise; may be of another size.
         radius: how far to look, cells; None: everywhere.
         valid: where `moving` may be matched.
+        strict: whether the neighbours' displacements must not lead out of `valid` either, by a cell at its edge. Where
+            nothing at all is valid, the similarity is -1.
 
     Raises:
         ValueError: if channels or batch sizes differ.
@@ -76,7 +79,7 @@ def match_features(
             target[..., first:last, :], moving[..., near, :], first - (near.start or 0), radius, allowed
         )
         inner = slice(top - first, top - first + min(rows, h - top))
-        cell, similarity = _agree(table, columns, inner)
+        cell, similarity = _agree(table, columns, inner, strict)
         offset = (near.start or 0) * columns
         there, value = slice(offset, offset + table.shape[-1]), table[:, inner].flatten(1, 2).max(dim=1)
         newer = value.values > best[:, there]
@@ -120,7 +123,7 @@ def _similarity(
 
 
 def _agree(
-    table: Float[Tensor, "b r w m"], columns: int, inner: slice
+    table: Float[Tensor, "b r w m"], columns: int, inner: slice, strict: bool
 ) -> tuple[Int[Tensor, "b r2 w"], Float[Tensor, "b r2 w"]]:
     """The cell each of the `inner` rows matches, its row-major number, and its similarity."""
     _, r, w, m = table.shape
@@ -139,9 +142,11 @@ def _agree(
     at_y = (around_y + move_y[:, :, None]).clamp(0, height - 1)
     at_x = (around_x + move_x[:, :, None]).clamp(0, columns - 1)
     entry = around * m + (at_y * columns + at_x)
-    together = table.flatten(1).gather(1, entry.flatten(1)).view_as(entry).sum(dim=2)
+    alike = table.flatten(1).gather(1, entry.flatten(1)).view_as(entry)
+    together, middle = alike.sum(dim=2), len(step) // 2
+    if strict:
+        together = together.masked_fill(alike[:, :, middle] <= _FORBIDDEN, -torch.inf)
     chosen = together.argmax(dim=1, keepdim=True)
-    middle = len(step) // 2
     cell = (at_y * columns + at_x)[:, :, middle].gather(1, chosen)[:, 0]
     here = (around[middle] * m + cell).flatten(1)
     return cell, table.flatten(1).gather(1, here).view_as(cell)

@@ -84,6 +84,7 @@ class Atlas(NamedTuple):
         features: of unit length in each cell.
         valid: which cells belong to a reference; the others only fill the plane.
         number: of the reference that a cell belongs to or continues, from 0.
+        partial: whether parts of a reference are masked; those are never matched.
     """
 
     lightness: Float[Tensor, "b 1 h w"]
@@ -91,6 +92,7 @@ class Atlas(NamedTuple):
     features: Float[Tensor, "b c h8 w8"]
     valid: Bool[Tensor, "b 1 h8 w8"]
     number: Float[Tensor, "b 1 h8 w8"]
+    partial: bool = False
 
     @classmethod
     def of(
@@ -98,26 +100,39 @@ class Atlas(NamedTuple):
         references: Sequence[
             tuple[Float[Tensor, "b 1 _h _w"], Float[Tensor, "b 2 _h _w"], Float[Tensor, "b c _h8 _w8"]]
         ],
+        masks: Sequence[Bool[Tensor, "b 1 _h8 _w8"] | None] | None = None,
     ) -> "Atlas":
         """Lay out (lightness, ab, features) of each reference, `GAP` cells of continued border around each.
 
         So no place of a reference knows which others stand beside it.
 
+        Args:
+            references: of every one its parts. Behind a mask they should continue what lies before it: a match at the
+                edge of a mask is sharpened by up to 20 pixels, as one at the border of a picture is.
+            masks: the cells of each reference that may be matched; None: all of them.
+
         Raises:
-            ValueError: if a reference is not eight times as large as its features.
+            ValueError: if a reference is not eight times as large as its features, or a mask not as large as they.
         """
+        if masks is None:
+            masks = [None] * len(references)
         wide = max(features.shape[-1] for *_, features in references)
         rows = []
-        for number, (lightness, ab, features) in enumerate(references):
+        for number, ((lightness, ab, features), mask) in enumerate(zip(references, masks, strict=True)):
             h, w = features.shape[-2:]
             if lightness.shape[-2:] != (8 * h, 8 * w) or ab.shape[-2:] != (8 * h, 8 * w):
                 raise ValueError(
                     f"references: expected {8 * h} x {8 * w} pixels for {h} x {w} features, got "
                     f"{tuple(lightness.shape[-2:])} and {tuple(ab.shape[-2:])}"
                 )
+            inside = torch.ones_like(features[:, :1], dtype=torch.bool)
+            if mask is not None and mask.shape != inside.shape:
+                raise ValueError(
+                    f"masks: expected {tuple(inside.shape)} as the features, got {tuple(mask.shape)}"
+                )
             cells = (GAP, wide - w + GAP, GAP, GAP)
             pixels = tuple(8 * n for n in cells)
-            valid = F.pad(torch.ones_like(features[:, :1], dtype=torch.bool), cells)
+            valid = F.pad(inside if mask is None else mask, cells)
             rows.append(
                 (
                     F.pad(lightness, pixels, mode="replicate"),
@@ -127,11 +142,16 @@ class Atlas(NamedTuple):
                     torch.full_like(valid, number, dtype=features.dtype),
                 )
             )
-        return cls(*(torch.cat(parts, dim=2) for parts in zip(*rows, strict=True)))
+        whole = all(mask is None for mask in masks)
+        plane, ab, features, valid, numbers = (torch.cat(parts, dim=2) for parts in zip(*rows, strict=True))
+        return cls(plane, ab, features, valid, numbers, partial=not whole)
 
     def repeat(self, times: int) -> "Atlas":
         """Each clip's atlas for so many frames of it, which lie next to each other in the batch."""
-        return self if times == 1 else Atlas(*(part.repeat_interleave(times, dim=0) for part in self))
+        if times == 1:
+            return self
+        parts = [part.repeat_interleave(times, dim=0) if isinstance(part, Tensor) else part for part in self]
+        return Atlas(*parts)  # type: ignore[arg-type]
 
 
 class ReferenceMatching(nn.Module):
@@ -163,7 +183,7 @@ class ReferenceMatching(nn.Module):
         Raises:
             ValueError: if batches or channels differ.
         """
-        match = match_features(features, atlas.features, valid=atlas.valid)
+        match = match_features(features, atlas.features, valid=atlas.valid, strict=atlas.partial)
         here, there = lightness.float(), atlas.lightness.float()
         pyramid = [(F.avg_pool2d(here, scale), F.avg_pool2d(there, scale)) for scale in (4, 2)]
         coarse, fine = MATCH_ITERATIONS

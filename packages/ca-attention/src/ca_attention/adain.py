@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from einops import rearrange, repeat
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ca_attention.tokens import (
@@ -14,6 +14,7 @@ from ca_attention.tokens import (
     check_beside,
     check_map,
     gather_tokens,
+    gather_valid,
 )
 
 VARIANCE_EPS = 1e-5
@@ -60,6 +61,7 @@ class AdaptiveInstanceNorm(nn.Module):
         *,
         keys: Sequence[Float[Tensor, "b q _hi _wi"]] | None = None,  # noqa: ARG002 - the attention's call
         carried: Sequence[Float[Tensor, "b v _hi _wi"]] | None = None,
+        valid: Sequence[Bool[Tensor, "b 1 _hi _wi"] | None] | None = None,
     ) -> ReferenceTokens:
         """Reduce the references to one token; needed once per shot.
 
@@ -67,6 +69,7 @@ class AdaptiveInstanceNorm(nn.Module):
             references: features of each reference, `b reference_channels hi wi`; number and sizes are free.
             keys: not used: nothing is compared.
             carried: what is passed on as its mean over all tokens, `b v hi wi` each.
+            valid: where each reference counts; None where it does everywhere. Where nothing counts, all means are 0.
 
         Returns:
             One token: the key holds the spread of each channel, the value its mean and the carried mean.
@@ -75,13 +78,17 @@ class AdaptiveInstanceNorm(nn.Module):
             ValueError: if there is no reference or shapes do not belong together.
         """
         values = self.to_value(gather_tokens("references", references, self.reference_channels))
-        spread, mean = _spread_and_mean(values, dim=1)
+        counts = gather_valid(valid, references)
+        spread, mean = _spread_and_mean(values, dim=1) if counts is None else _of_the_valid(values, counts)
         parts, carried_channels = [mean], 0
         if carried is not None:
             copies = gather_tokens("carried", carried)
             check_beside("carried", carried, references)
             carried_channels = copies.shape[-1]
-            parts.append(copies.to(mean.dtype).mean(dim=1, keepdim=True))
+            copies = copies.to(mean.dtype)
+            parts.append(
+                copies.mean(dim=1, keepdim=True) if counts is None else _of_the_valid(copies, counts)[1]
+            )
         return ReferenceTokens(
             keys=rearrange(spread, "b m c -> b 1 m c"),
             values=rearrange(torch.cat(parts, dim=-1), "b m c -> b 1 m c"),
@@ -140,4 +147,13 @@ def _spread_and_mean(
     """Standard deviation (never 0) and mean, in float32 or better: bfloat16 has no digits for a variance."""
     x = x.to(torch.promote_types(x.dtype, torch.float32))
     variance, mean = torch.var_mean(x, dim=dim, keepdim=True, correction=0)
+    return (variance + VARIANCE_EPS).sqrt(), mean
+
+
+def _of_the_valid(x: Float[Tensor, "b m c"], valid: Bool[Tensor, "b m 1"]) -> tuple[Tensor, Tensor]:
+    """`_spread_and_mean` over the tokens that count."""
+    x = x.to(torch.promote_types(x.dtype, torch.float32)).masked_fill(~valid, 0.0)
+    count = valid.sum(dim=1, keepdim=True).clamp(min=1)
+    mean = x.sum(dim=1, keepdim=True) / count
+    variance = (x - mean).masked_fill(~valid, 0.0).square().sum(dim=1, keepdim=True) / count
     return (variance + VARIANCE_EPS).sqrt(), mean

@@ -10,6 +10,8 @@ Departures from a textbook cross-attention, and why:
   references leaves it alone, and a reference that nothing matches hardly moves it.
 - Query, key and value are padded with zeros to one width, a multiple of 8. Only then do the fused kernels
   (flash on CPU and GPU, memory-efficient on GPU) take them, and no n x m matrix is ever held (N3).
+- Tokens may be masked (a still of which only a part counts). One channel of that padding then holds a bias, 0 or
+  `MASKED_LOGIT`, and meets a 1 in the query: the fused kernels need no mask, which would be an n x m matrix again.
 """
 
 import math
@@ -18,7 +20,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from einops import rearrange, repeat
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ca_attention.tokens import (
@@ -28,12 +30,15 @@ from ca_attention.tokens import (
     check_beside,
     check_map,
     gather_tokens,
+    gather_valid,
 )
 
 INITIAL_TEMPERATURE = 10.0
 MAX_TEMPERATURE = 100.0
 WIDTH_MULTIPLE = 8
 NORM_EPS = 1e-6
+# Logit of a masked token: other logits lie within +-MAX_TEMPERATURE, so that its weight is exactly 0 in float32.
+MASKED_LOGIT = -1024.0
 
 
 def normalize_tokens(x: Float[Tensor, "*any d"]) -> Float[Tensor, "*any d"]:
@@ -128,6 +133,7 @@ class SourceReferenceAttention(nn.Module):
         *,
         keys: Sequence[Float[Tensor, "b q _hi _wi"]] | None = None,
         carried: Sequence[Float[Tensor, "b v _hi _wi"]] | None = None,
+        valid: Sequence[Bool[Tensor, "b 1 _hi _wi"] | None] | None = None,
     ) -> ReferenceTokens:
         """Turn the references into one token set; needed once per shot.
 
@@ -136,6 +142,8 @@ class SourceReferenceAttention(nn.Module):
             keys: what is compared, `b query_channels hi wi` each; needed if and only if the module has
                 `query_channels`.
             carried: what is copied as it is, `b v hi wi` each, any range (say the references' ab).
+            valid: where each reference counts; None where it does everywhere. Places that do not count get no
+                weight; a sample in which none counts finds nothing: similarity, confidence and copies are 0.
 
         Returns:
             Keys and values, both padded to one width.
@@ -166,10 +174,17 @@ class SourceReferenceAttention(nn.Module):
             parts.append(repeat(copies.to(key.dtype), "b m v -> b k m v", k=self.heads))
         value = torch.cat(parts, dim=-1)
         width = padded_width(value.shape[-1])
+        counts = gather_valid(valid, references)
+        if counts is not None:
+            hidden = ~counts[:, None]
+            value = value.masked_fill(hidden, 0.0)
+            bias = torch.zeros_like(unit_key[..., :1]).masked_fill(hidden, MASKED_LOGIT)
+            unit_key = torch.cat([unit_key.masked_fill(hidden, 0.0), bias], dim=-1)
         return ReferenceTokens(
-            keys=F.pad(unit_key, (0, width - self.head_channels)),
+            keys=F.pad(unit_key, (0, width - unit_key.shape[-1])),
             values=F.pad(value, (0, width - value.shape[-1])),
             carried_channels=carried_channels,
+            partial=counts is not None,
         )
 
     def forward(
@@ -201,8 +216,10 @@ class SourceReferenceAttention(nn.Module):
         projected = self._split_heads(self.to_query(rearrange(compared, layout, b=clips)))
         unit_query = normalize_tokens(projected)
         scaled = (unit_query * self.temperature[:, None, None]).to(projected.dtype)
+        if tokens.partial:
+            scaled = F.pad(scaled, (0, 1), value=1.0)
         attended = F.scaled_dot_product_attention(
-            F.pad(scaled, (0, width - self.head_channels)),
+            F.pad(scaled, (0, width - scaled.shape[-1])),
             tokens.keys.to(projected.dtype),
             tokens.values.to(projected.dtype),
             scale=1.0,

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import torch
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 
@@ -18,11 +18,13 @@ class ReferenceTokens(NamedTuple):
         keys: what a frame is compared with.
         values: what is taken over where the comparison succeeds, the carried channels among it.
         carried_channels: how many channels are copied unchanged (0: none).
+        partial: whether some tokens are masked; they get no weight and carry nothing.
     """
 
     keys: Float[Tensor, "b k m d"]
     values: Float[Tensor, "b k m e"]
     carried_channels: int
+    partial: bool = False
 
 
 class AttendedColor(NamedTuple):
@@ -99,6 +101,48 @@ def check_beside(
             f"{name}: expected one map per reference with (batch, height, width) {expected}, got {got}; "
             f"resize each map to the size of its reference's features"
         )
+
+
+def gather_valid(
+    valid: Sequence[Bool[Tensor, "b 1 _hi _wi"] | None] | None, references: Sequence[Tensor]
+) -> Bool[Tensor, "b m 1"] | None:
+    """Lay validity masks side by side as `gather_tokens` lays the tokens.
+
+    Args:
+        valid: True where a reference counts; None for a reference that counts everywhere, or for all of them.
+        references: the maps that the masks belong to.
+
+    Returns:
+        The mask of every token; None where all of them count.
+
+    Raises:
+        ValueError: if a mask is not boolean or has not the batch, height and width of its reference.
+
+    Example:
+        >>> left = torch.tensor([True, False, False]).view(1, 1, 1, 3)
+        >>> gather_valid([left, None], [torch.zeros(1, 8, 1, 3), torch.zeros(1, 8, 1, 1)]).flatten().tolist()
+        [True, False, False, True]
+    """
+    if valid is None or all(mask is None for mask in valid):
+        return None
+    if len(valid) != len(references):
+        raise ValueError(
+            f"valid: expected one mask (or None) for each of the {len(references)} references, got {len(valid)}; "
+            f"give None for a reference that counts everywhere"
+        )
+    masks = []
+    for index, (mask, reference) in enumerate(zip(valid, references, strict=True)):
+        expected = (reference.shape[0], 1, *reference.shape[2:])
+        if mask is None:
+            masks.append(reference.new_ones(expected, dtype=torch.bool))
+        elif mask.dtype != torch.bool or tuple(mask.shape) != expected:
+            raise ValueError(
+                f"valid[{index}]: expected a boolean mask of shape {expected}, got {mask.dtype} {tuple(mask.shape)}; "
+                f"bring it to the size of its reference's features"
+            )
+        else:
+            masks.append(mask)
+    return torch.cat([rearrange(mask, "b 1 h w -> b (h w) 1") for mask in masks], dim=1)
 
 
 def check_batch(source: Float[Tensor, "b c h w"], tokens: ReferenceTokens) -> None:

@@ -25,13 +25,13 @@ from ca_data.davis import davis_clips
 from ca_data.files import write_atomically
 from ca_data.film_color import chroma_for_luma, luma_to_lightness
 from ca_data.frames import Clip, FrameFolder, list_clips, write_frames
-from ca_data.images import read_image
+from ca_data.images import read_image, read_partial_image
 from ca_data.painting import spread_color
 from ca_data.prepared import EvaluationSet, PreparedClip, VideoSource, changed_clips, video_sources
 from ca_data.references import ReferenceConfig
 from ca_data.resize import parse_size, resize
 from ca_data.seeding import sample_generator
-from ca_data.stills import ReferenceStill, load_references
+from ca_data.stills import ReferenceStill, list_references, load_reference, load_references
 from ca_data.synthetic import SyntheticClip, synthetic_clip
 from ca_data.transfer import film_from_srgb, srgb_from_film
 from ca_data.video import StreamInfo, VideoError, VideoInfo, choose_stream, open_video, probe
@@ -81,6 +81,8 @@ __all__ = [
     "film_from_srgb",
     "lab_to_rgb",
     "list_clips",
+    "list_references",
+    "load_reference",
     "load_references",
     "luma_from_codes",
     "luma_to_codes",
@@ -92,6 +94,7 @@ __all__ = [
     "plane",
     "probe",
     "read_image",
+    "read_partial_image",
     "resize",
     "rgb_to_lab",
     "rgb_to_network",

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-__all__ = ["IMAGE_SUFFIXES", "natural_order", "read_image"]
+__all__ = ["IMAGE_SUFFIXES", "natural_order", "read_image", "read_partial_image"]
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+# Alpha, of 255, from which on a pixel counts: softer edges of a brush are left out.
+_OPAQUE = 128
 
 
 def read_image(path: str | Path) -> UInt8[Tensor, "3 h w"]:
@@ -42,18 +44,51 @@ def read_image(path: str | Path) -> UInt8[Tensor, "3 h w"]:
         >>> read_image(path).shape, read_image(path)[:, 0, 0].tolist()
         (torch.Size([3, 3, 5]), [255, 0, 0])
     """
+    rgb, opaque = read_partial_image(path)
+    if opaque is not None:
+        raise ValueError(f"image {path} has transparent parts; flatten it and save it again")
+    return rgb
+
+
+def read_partial_image(path: str | Path) -> tuple[UInt8[Tensor, "3 h w"], Bool[Tensor, "1 h w"] | None]:
+    """Read one image file as 8-bit sRGB of which only a part may count.
+
+    As `read_image`, but transparency is taken for a mask: pixels whose alpha is at least half of full count.
+
+    Args:
+        path: the file.
+
+    Returns:
+        `3 h w` uint8, and where it is opaque, `1 h w`; None where alpha is full everywhere or there is none. What lies
+        under transparent pixels means nothing.
+
+    Raises:
+        ValueError: as `read_image`, and if no pixel is opaque.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "part.png"
+        >>> image = Image.new("RGBA", (5, 3), (255, 0, 0, 0))
+        >>> image.paste((0, 255, 0, 255), (0, 0, 2, 3))
+        >>> image.save(path)
+        >>> read_partial_image(path)[1][0, 0].tolist()
+        [True, True, False, False, False]
+    """
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"image {path} does not exist (or is no file); check the path")
     try:
         with Image.open(path) as image:
-            rgb = _to_rgb(ImageOps.exif_transpose(image), path)
+            rgb, alpha = _to_rgb(ImageOps.exif_transpose(image), path)
             pixels = np.array(rgb)
+            opaque = None if alpha is None else torch.from_numpy(np.array(alpha))[None] >= _OPAQUE
     except UnidentifiedImageError as error:
         raise ValueError(f"image {path} is not an image in a known format; convert it to PNG") from error
     except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise ValueError(f"image {path} cannot be read ({_one_line(error)}); it may be damaged") from error
-    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+    if opaque is not None and not opaque.any():
+        raise ValueError(f"image {path} is transparent everywhere; leave opaque what is to count")
+    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), opaque
 
 
 def natural_order(path: Path) -> tuple[list[tuple[int, int | str]], str]:
@@ -74,30 +109,25 @@ def natural_order(path: Path) -> tuple[list[tuple[int, int | str]], str]:
     return key, path.name
 
 
-def _to_rgb(image: Image.Image, path: Path) -> Image.Image:
+def _to_rgb(image: Image.Image, path: Path) -> tuple[Image.Image, Image.Image | None]:
+    """The image in sRGB, and its alpha where it has any that is not full."""
     if image.mode in ("I", "I;16", "I;16L", "I;16B", "I;16N"):
         wide = np.asarray(image).astype(np.int64)
         # Pillow gives 16-bit grey as signed 32-bit in some formats; both mean 0..65535.
-        return Image.fromarray(((wide.clip(0, 65535) + 128) // 257).astype(np.uint8)).convert("RGB")
+        return Image.fromarray(((wide.clip(0, 65535) + 128) // 257).astype(np.uint8)).convert("RGB"), None
     if image.mode == "F":
         raise ValueError(
             f"image {path} holds floating-point values, whose range is not known; save it as PNG"
         )
-    if image.has_transparency_data:
-        image = image.convert("RGBA") if image.mode in ("P", "PA", "La", "LA", "RGBa") else image
-        image = _without_opaque_alpha(image, path)
-    return _through_profile(image)
-
-
-def _without_opaque_alpha(image: Image.Image, path: Path) -> Image.Image:
+    if not image.has_transparency_data:
+        return _through_profile(image), None
     profile = image.info.get("icc_profile")
+    image = image.convert("RGBA") if image.mode in ("P", "PA", "La", "LA", "RGBa") else image
     alpha = image.convert("RGBA").getchannel("A")
-    if alpha.getextrema() != (255, 255):
-        raise ValueError(f"image {path} has transparent parts; flatten it and save it again")
     opaque = image.convert("RGB")
     if profile:
         opaque.info["icc_profile"] = profile
-    return opaque
+    return _through_profile(opaque), None if alpha.getextrema() == (255, 255) else alpha
 
 
 def _through_profile(image: Image.Image) -> Image.Image:

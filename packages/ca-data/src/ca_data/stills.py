@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 from torch import Tensor
 
-from ca_data.images import IMAGE_SUFFIXES, natural_order, read_image
+from ca_data.images import IMAGE_SUFFIXES, natural_order, read_partial_image
 
-__all__ = ["ReferenceStill", "load_references"]
+__all__ = ["ReferenceStill", "list_references", "load_reference", "load_references"]
 
 _FRAME_NUMBER = re.compile(r"_(\d{6,})$")
 
@@ -25,11 +25,13 @@ class ReferenceStill:
         path: where it came from.
         image: `3 h w` uint8 sRGB, of any size.
         frame: number of the film's frame it belongs to, from 0, or None when the name does not say.
+        opaque: `1 h w`, the part of it that counts; None where all of it does.
     """
 
     path: Path
     image: UInt8[Tensor, "3 h w"]
     frame: int | None
+    opaque: Bool[Tensor, "1 h w"] | None = None
 
 
 def load_references(paths: str | Path | Iterable[str | Path]) -> list[ReferenceStill]:
@@ -37,7 +39,8 @@ def load_references(paths: str | Path | Iterable[str | Path]) -> list[ReferenceS
 
     A name whose stem ends in an underscore and six or more digits belongs to that frame: `name_000040.png` is
     frame 40. Any other name (also `0000874_out.png`, whose number stands at the front: such numbers count
-    frames of some longer film at least as often as of the one at hand) gives `frame=None`.
+    frames of some longer film at least as often as of the one at hand) gives `frame=None`. Of a still with
+    transparent parts only what is opaque counts (see `read_partial_image`).
 
     Args:
         paths: one path or several; a folder stands for every image directly in it, in natural order. A file
@@ -48,7 +51,7 @@ def load_references(paths: str | Path | Iterable[str | Path]) -> list[ReferenceS
 
     Raises:
         ValueError: if nothing is given, a path is missing, a folder holds no images, or an image cannot be
-            read (see `read_image`).
+            read or is transparent everywhere.
 
     Example:
         >>> import tempfile, torch
@@ -58,6 +61,27 @@ def load_references(paths: str | Path | Iterable[str | Path]) -> list[ReferenceS
         >>> [(still.path.name, still.frame) for still in load_references(folder)]
         [('shot_000040.png', 40)]
     """
+    return [load_reference(file) for file in list_references(paths)]
+
+
+def load_reference(path: str | Path) -> ReferenceStill:
+    """Load one reference still; see `load_references`.
+
+    Raises:
+        ValueError: as there.
+    """
+    path = Path(path)
+    image, opaque = read_partial_image(path)
+    whole = opaque is None or bool(opaque.all())
+    return ReferenceStill(path, image, _frame_number(path), None if whole else opaque)
+
+
+def list_references(paths: str | Path | Iterable[str | Path]) -> list[Path]:
+    """Name the files that `load_references` would load, without opening one.
+
+    Raises:
+        ValueError: if nothing is given, or a folder holds no images.
+    """
     given = [paths] if isinstance(paths, str | Path) else list(paths)
     if not given:
         raise ValueError("references must name at least one file or folder, got none; give a still in colour")
@@ -65,7 +89,7 @@ def load_references(paths: str | Path | Iterable[str | Path]) -> list[ReferenceS
     for path in map(Path, given):
         for file in _images_in(path) if path.is_dir() else [path]:
             files.setdefault(file.resolve(), file)
-    return [ReferenceStill(file, read_image(file), _frame_number(file)) for file in files.values()]
+    return list(files.values())
 
 
 def _images_in(folder: Path) -> list[Path]:

@@ -3,7 +3,7 @@
 from ca_film.colorize import Result, colorize
 from ca_film.errors import Cancelled, FilmError
 from ca_film.network.weights import LoadedModel, choose_device, default_weights, load_weights
-from ca_film.options import ColorizeOptions, Look, StreamChoice
+from ca_film.options import ColorizeOptions, Look, StillBinding, StreamChoice
 from ca_film.plan import Plan, ShotPlan, plan
 from ca_film.preview import Preview, preview
 from ca_film.progress import Progress
@@ -26,6 +26,7 @@ __all__ = [
     "Progress",
     "Result",
     "ShotPlan",
+    "StillBinding",
     "StreamChoice",
     "Survey",
     "choose_device",

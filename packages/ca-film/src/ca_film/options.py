@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ca_film.errors import FilmError
 
-__all__ = ["ColorizeOptions", "Look", "StreamChoice"]
+__all__ = ["ColorizeOptions", "Look", "StillBinding", "StreamChoice"]
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,56 @@ class StreamChoice:
 
 
 @dataclass(frozen=True)
+class StillBinding:
+    """The parts of a film that a still is for; elsewhere it is not looked at.
+
+    Args:
+        still: its file, one of the references.
+        shots: numbers of shots, from 1, as `plan` shows them.
+        frames: ranges of frame numbers.
+        frame: number of the frame that the still is, in place of what its name says.
+
+    Raises:
+        FilmError: if a number is below its least, or a range is empty.
+
+    Example:
+        >>> StillBinding("red.png", shots=[2]).ranges([range(0, 40), range(40, 90)])
+        [range(40, 90)]
+    """
+
+    still: str | Path
+    shots: Sequence[int] = ()
+    frames: Sequence[range] = ()
+    frame: int | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shots", tuple(self.shots))
+        object.__setattr__(self, "frames", tuple(self.frames))
+        if any(number < 1 for number in self.shots):
+            raise FilmError(
+                f"shots of {self.still} must be 1 or more, got {list(self.shots)}; the first is 1"
+            )
+        if any(one.step != 1 or one.start < 0 or len(one) == 0 for one in self.frames):
+            raise FilmError(
+                f"frames of {self.still} must be ranges with something in them, got {list(self.frames)}; "
+                "the first frame is 0"
+            )
+        if self.frame is not None and self.frame < 0:
+            raise FilmError(f"frame of {self.still} must be 0 or more, got {self.frame}; the first is 0")
+
+    def ranges(self, shots: Sequence[range]) -> list[range] | None:
+        """The frames it is for, in a film of these shots; None: all."""
+        if not self.shots and not self.frames:
+            return None
+        return [*self.frames, *(shots[number - 1] for number in self.shots if number <= len(shots))]
+
+
+@dataclass(frozen=True)
 class ColorizeOptions:
     """Choices for one film.
 
     Args:
-        references: files and folders of colour stills.
+        references: files and folders of colour stills, and lists of them (`.toml`, see docs/films.md).
         weights: a shipped name, a file or a hub id; None for the shipped default.
         size: budget of pixels for the network, as height and width.
         device: where the network runs: `auto`, or a device torch knows.
@@ -74,9 +119,11 @@ class ColorizeOptions:
         cuts: numbers of the frames that begin a shot, () for none; None to look for them.
         report: whether to write a coverage report beside the output.
         segment: most frames between two points from which interrupted work can go on.
+        bindings: of stills that are for parts of the film only.
+        references_per_shot: most stills that the network sees at once; of more, the best for each shot.
 
     Raises:
-        FilmError: if `png_depth`, `rate` or `segment` is out of range.
+        FilmError: if `png_depth`, `rate`, `segment` or `references_per_shot` is out of range.
 
     Example:
         >>> [path.name for path in ColorizeOptions("stills/swan.png").stills]
@@ -99,6 +146,8 @@ class ColorizeOptions:
     cuts: Sequence[int] | None = None
     report: bool = False
     segment: int = 240
+    bindings: Sequence[StillBinding] = ()
+    references_per_shot: int = 8
 
     def __post_init__(self) -> None:
         if self.png_depth not in (8, 16):
@@ -107,6 +156,10 @@ class ColorizeOptions:
             raise FilmError(f"--fps must lie between 0 and 1000, got '{self.rate}'; write 25 or 24000/1001")
         if self.segment < 1:
             raise FilmError(f"--segment must be 1 frame or more, got {self.segment}; leave it out for 240")
+        if self.references_per_shot < 1:
+            raise FilmError(
+                f"--refs-per-shot must be 1 or more, got {self.references_per_shot}; leave it out for 8"
+            )
 
     @property
     def stills(self) -> tuple[Path, ...]:

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import av
 import numpy as np
-from jaxtyping import Float, UInt8
+from ca_model import GivenColors
+from jaxtyping import UInt8
 from PIL import Image
-from torch import Tensor
 
 from ca_film.colorize import choose_output
-from ca_film.errors import FilmError
+from ca_film.errors import FilmError, writing
 from ca_film.network.runs import Run, run_network
 from ca_film.options import ColorizeOptions
 from ca_film.output.encoding import Encoding, fill_frame, open_encoder
 from ca_film.output.rendering import Renderer
-from ca_film.output.sheets import contact_sheet, thumbnail
+from ca_film.output.sheets import contact_sheet, save_sheet, thumbnail
 from ca_film.progress import Progress, advance
 from ca_film.session import open_session
 from ca_film.source.film import ColoredFrame, Film
@@ -82,6 +82,7 @@ def preview(
     film = session.film
     encoding = choose_output(film, out, options)
     survey = session.survey(options.cuts, progress)
+    session.select(survey, options.references_per_shot, progress)
     runs = preview_runs(survey.shots, session.known_colors())
     progress.stage("colouring", sum(len(run.frames) for run in runs))
     renderer, costs = Renderer(film, session.references, options.look), _Costs()
@@ -103,7 +104,8 @@ def preview(
             before = time.perf_counter()
             costs.rendering.append(before - now)
             advance(progress)
-    contact_sheet([tiles[shot] for shot in sorted(tiles)]).save(sheet)
+    with writing(sheet):
+        save_sheet(contact_sheet([tiles[shot] for shot in sorted(tiles)]), sheet)
     notes = list(survey.notes)
     if len(survey.shots) > _MOST_SHOTS:
         notes.append(f"the preview shows {len(tiles)} of {len(survey.shots)} shots")
@@ -111,7 +113,7 @@ def preview(
     return Preview(sheet, len(survey), len(survey.shots), costs.seconds(len(survey)), size, notes)
 
 
-def preview_runs(shots: Sequence[range], known: Mapping[int, Float[Tensor, "2 h w"]]) -> list[Run]:
+def preview_runs(shots: Sequence[range], known: Mapping[int, GivenColors]) -> list[Run]:
     """Up to three places in each shot, evenly chosen shots where there are very many, each with a short lead.
 
     Example:
@@ -125,7 +127,7 @@ def preview_runs(shots: Sequence[range], known: Mapping[int, Float[Tensor, "2 h 
         free = shot.start
         for index in sorted({shot.start + int(place * len(shot)) for place in _PLACES}):
             frames = range(max(free, index - _LEAD), index + 1)
-            runs.append(Run(frames, {i: ab for i, ab in known.items() if i in frames}))
+            runs.append(Run(frames, known))
             free = index + 1
     return runs
 

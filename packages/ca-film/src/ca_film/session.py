@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from ca_model import ColorAlignNet, GivenColors
 
 from ca_film.network.painter import Painter
+from ca_film.network.selection import Selection, select_references
 from ca_film.network.weights import LoadedModel, choose_device, load_weights
 from ca_film.options import ColorizeOptions
 from ca_film.progress import Progress
 from ca_film.source.film import Film
 from ca_film.source.folder import FolderFilm
 from ca_film.source.geometry import network_size
+from ca_film.source.reference_list import expand_lists
 from ca_film.source.references import Reference, prepare_references
 from ca_film.source.survey import Survey, survey_film
 from ca_film.source.video import VideoFilm
@@ -36,6 +37,7 @@ class Session:
         loaded: the network.
         device: where it runs.
         budget: height and width of `--size`.
+        selection: which references the network sees where, once `select` has chosen them.
     """
 
     film: Film
@@ -43,6 +45,7 @@ class Session:
     loaded: LoadedModel
     device: torch.device
     budget: tuple[int, int]
+    selection: Selection = field(default_factory=lambda: Selection(()))
 
     @property
     def network_size(self) -> tuple[int, int]:
@@ -53,7 +56,11 @@ class Session:
     @cached_property
     def painter(self) -> Painter:
         """The network with the references' tokens, made when first needed."""
-        return Painter(self.loaded.model, self.references, self.device)
+        return Painter(self._model, self.references, self.selection)
+
+    @cached_property
+    def _model(self) -> ColorAlignNet:
+        return self.loaded.model.to(self.device).eval()
 
     def survey(self, cuts: Sequence[int] | None, progress: Progress) -> Survey:
         """Survey the film, and adopt what was found."""
@@ -69,10 +76,33 @@ class Session:
             if reference.frame is None and frame is not None:
                 self.references[number] = replace(reference, frame=frame)
 
-    def known_colors(self) -> dict[int, Float[Tensor, "2 h w"]]:
-        """Colours of the frames that references are anchored to, at the network's size."""
-        size = self.network_size
-        return {ref.frame: ref.network_ab(size) for ref in self.references if ref.frame is not None}
+    def select(self, survey: Survey, most: int, progress: Progress) -> None:
+        """Choose the references that the network sees in each part of the film."""
+        self.selection = select_references(
+            self.film, survey.shots, self.references, self._model, self.budget, most, progress
+        )
+
+    def known_colors(self) -> Mapping[int, GivenColors]:
+        """Colours of the frames that references are anchored to, at the network's size, each read when looked up."""
+        return _AnchoredColors(self.references, self.network_size)
+
+
+class _AnchoredColors(Mapping[int, GivenColors]):
+    def __init__(self, references: Sequence[Reference], size: tuple[int, int]) -> None:
+        self._anchored = {ref.frame: ref for ref in references if ref.frame is not None}
+        self._size = size
+
+    def __getitem__(self, frame: int) -> GivenColors:
+        return self._anchored[frame].network_ab(self._size)
+
+    def __contains__(self, frame: object) -> bool:
+        return frame in self._anchored
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._anchored)
+
+    def __len__(self) -> int:
+        return len(self._anchored)
 
 
 def open_session(source: str | Path, options: ColorizeOptions) -> Session:
@@ -89,7 +119,8 @@ def open_session(source: str | Path, options: ColorizeOptions) -> Session:
         FilmError: if one of them is wrong.
     """
     film = open_film(source, options.rate)
-    references = prepare_references(options.stills, options.size)
+    stills, bindings = expand_lists(options.stills, options.bindings)
+    references = prepare_references(stills, options.size, bindings)
     device = choose_device(options.device)
     return Session(film, references, load_weights(options.weights), device, options.size)
 

@@ -1,13 +1,13 @@
 """Colour a clip: frames in, one after another, from anywhere; predictions out, on the CPU."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ca_model.frames import EncodedReferences
+from ca_model.frames import EncodedReferences, GivenColors, crop
 from ca_model.network import ColorAlignNet
 from ca_model.state import RecurrentState
 
@@ -20,20 +20,49 @@ class Prediction:
         ab: ab/110.
         confidence: in [0, 1], how well the references cover each place.
         state: what the network needs to go on after this frame, on its own device, with a batch axis.
+        trust: in [0, 1], how well each pixel's track back to the last frame with known colours held; None in a network
+            that keeps no such track.
+        shares: of each copy of colour in the frame, on average (`ColorOutput.copies`); empty for the paper's network.
     """
 
     ab: Float[Tensor, "*b 2 h w"]
     confidence: Float[Tensor, "*b 1 h w"]
     state: RecurrentState | None = None
+    trust: Float[Tensor, "*b 1 h w"] | None = None
+    shares: Mapping[str, float] = field(default_factory=dict)
+
+
+class _Brought(Mapping[int, GivenColors]):
+    """Known colours, each brought to the network when it is looked up: of a long shot they would fill the memory."""
+
+    def __init__(self, given: Mapping[int, GivenColors], bring: Callable[[Tensor], Tensor]) -> None:
+        self._given, self._bring = given, bring
+
+    def __getitem__(self, place: int) -> GivenColors:
+        colors = self._given[place]
+        if isinstance(colors, tuple):
+            return self._bring(colors[0]), self._bring(colors[1])
+        return self._bring(colors)
+
+    def __contains__(self, place: object) -> bool:
+        return place in self._given
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._given)
+
+    def __len__(self) -> int:
+        return len(self._given)
 
 
 @torch.no_grad()
 def colorize_clip(
     model: ColorAlignNet,
     lightness: Iterable[Float[Tensor, "*b 1 h w"]],
-    references: EncodedReferences | Sequence[Float[Tensor, "*b 3 _h _w"]],
+    references: EncodedReferences
+    | Callable[[int], EncodedReferences]
+    | Sequence[Float[Tensor, "*b 3 _h _w"]],
     *,
-    given: Mapping[int, Float[Tensor, "*b 2 h w"]] | None = None,
+    given: Mapping[int, GivenColors] | None = None,
     state: RecurrentState | None = None,
 ) -> Iterator[Prediction]:
     """Colour one stretch of a shot frame by frame, in memory that does not grow with its length.
@@ -44,8 +73,10 @@ def colorize_clip(
     Args:
         model: the network, in evaluation mode.
         lightness: L/50 - 1 of one frame after another, all of one size, with or without a batch axis.
-        references: normalized Lab stills, any number from 1 and of any size, or what `encode_references` made of them.
+        references: normalized Lab stills, any number from 1 and of any size, or what `encode_references` made of them,
+            or, where they change within the clip, a function that gives that for a place in it.
         given: ab/110 known beforehand, by place in the clip; it comes out as it is, and later frames build on it.
+            `(ab, opaque)` where only the pixels of a mask `*b 1 h w` are known. Looked up when its turn has come.
         state: of a prediction before, to go on from there; `lightness` then begins with the `neighbors` frames before
             the first new one. None at the start of a shot.
 
@@ -75,12 +106,16 @@ def colorize_clip(
             batched = frame.ndim == 4
             yield bring(frame)
 
-    if not isinstance(references, EncodedReferences):
+    if not isinstance(references, EncodedReferences) and not callable(references):
         references = model.encode_references([bring(still) for still in references])
-    known = {place: bring(ab) for place, ab in (given or {}).items()}
+    known = None if given is None else _Brought(given, bring)
     before = None if state is None else state.to(device)
     for output in model.stream(frames(), references, given=known, state=before):
         ab, confidence = output.ab[:, 0].float().cpu(), output.confidence[:, 0].float().cpu()
+        key, trust = output.state.keyframe, None
+        if key is not None:
+            trust = crop(key.trust, (ab.shape[-2], ab.shape[-1])).float().cpu()
         if not batched:
-            ab, confidence = ab[0], confidence[0]
-        yield Prediction(ab, confidence, output.state)
+            ab, confidence, trust = ab[0], confidence[0], None if trust is None else trust[0]
+        shares = {name: copy.share.mean().item() for name, copy in output.copies.items()}
+        yield Prediction(ab, confidence, output.state, trust, shares)

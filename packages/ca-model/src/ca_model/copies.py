@@ -7,6 +7,8 @@ from ca_align import Matched
 from jaxtyping import Float
 from torch import Tensor
 
+from ca_model.frames import Copy
+
 
 class References(NamedTuple):
     """What was found for a frame in the references, the attention's at H/8.
@@ -59,14 +61,31 @@ class Past(NamedTuple):
 
 
 class CopyResult(NamedTuple):
-    """A reconstructed frame and the copies it was made of, all ab/110 at full resolution.
+    """A reconstructed frame and the copies it was mixed from, all ab/110 at full resolution.
 
     Attributes:
-        ab: the frame, smoothed where the network does so; what the state keeps of it is not.
+        ab: the frame, corrected and smoothed; what the state keeps of it is not smoothed.
         attended: the attention's copy.
         mask: share of what was carried or matched, against `attended`.
+        copies: all of them, with their shares, as in `ColorOutput`.
     """
 
     ab: Float[Tensor, "b 2 h w"]
     attended: Float[Tensor, "b 2 h w"]
     mask: Float[Tensor, "b 1 h w"]
+    copies: dict[str, Copy]
+
+
+def mix_in(
+    copies: dict[str, Copy], name: str, ab: Float[Tensor, "b 2 h w"], share: Float[Tensor, "b 1 h w"]
+) -> dict[str, Copy]:
+    """The copies after one more has been given its share: the others keep theirs of what is left.
+
+    Example:
+        >>> ab, half = torch.zeros(1, 2, 1, 1), torch.full((1, 1, 1, 1), 0.5)
+        >>> copies = mix_in(mix_in({}, "previous", ab, 2 * half), "matched", ab, half)
+        >>> {name: copy.share.item() for name, copy in copies.items()}
+        {'previous': 0.5, 'matched': 0.5}
+    """
+    left = {other: Copy(copy.ab, copy.share * (1 - share)) for other, copy in copies.items()}
+    return {**left, name: Copy(ab, share)}

@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from ca_model.config import CopyConfig
 from ca_model.copies import References
 from ca_model.encoder import PyramidEncoder
-from ca_model.frames import EncodedReferences, Frame, pad
+from ca_model.frames import Copy, EncodedReferences, Frame, pad
 from ca_model.network import ColorAlignNet
+from ca_model.partial import covered_cells
 from ca_model.reconstruction import CopyReconstruction
 from ca_model.semantic import SemanticEncoder
 from ca_model.state import Keyframe, Recollection, RecurrentState
@@ -73,7 +74,11 @@ class CopyNet(ColorAlignNet):
         # No isinstance: gradient checkpointing wraps the module.
         return cast(SourceReferenceAttention, self.transfer)
 
-    def _encode_stills(self, stills: Sequence[Float[Tensor, "b 3 _h _w"]]) -> EncodedReferences:
+    def _encode_stills(
+        self,
+        stills: Sequence[Float[Tensor, "b 3 _h _w"]],
+        masks: Sequence[Bool[Tensor, "b 1 _h _w"] | None],
+    ) -> EncodedReferences:
         padded = [pad(still) for still in stills]
         seen = padded + [pad(_zoomed(still, zoom)) for zoom in self.config.zooms for still in stills]
 
@@ -82,15 +87,25 @@ class CopyNet(ColorAlignNet):
 
         colors = thin([self.reference_encoder(still)[-1] for still in seen])
         carried = thin([F.avg_pool2d(still[:, 1:], 8) for still in seen])
+        cells = [_covered(mask, 1.0) for mask in masks]
+        enlarged = [_covered(mask, zoom) for zoom in self.config.zooms for mask in masks]
+        valid = cells + [None if one is None else _every_second(one) for one in enlarged]
         if not self.config.attends:
-            return EncodedReferences(self.transfer.encode(colors, carried=carried), None)
+            return EncodedReferences(self.transfer.encode(colors, carried=carried, valid=valid), None)
         keys = [self._features(still[:, :1], self.encoder(still[:, :1]))[1] for still in seen]
         with torch.no_grad():
             found = [self._attention.descriptors(key.detach()) for key in keys[: len(stills)]]
         atlas = Atlas.of(
-            [(still[:, :1], still[:, 1:], one) for still, one in zip(padded, found, strict=True)]
+            [(still[:, :1], still[:, 1:], one) for still, one in zip(padded, found, strict=True)], cells
         )
-        return EncodedReferences(self.transfer.encode(colors, keys=thin(keys), carried=carried), atlas)
+        tokens = self.transfer.encode(colors, keys=thin(keys), carried=carried, valid=valid)
+        return EncodedReferences(tokens, atlas)
+
+    @torch.no_grad()
+    def describe(self, lightness: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b d h8 w8"]:
+        lightness = pad(lightness)
+        compared = self._features(lightness, self.encoder(lightness))[1]
+        return self._attention.descriptors(compared) if self.config.attends else F.normalize(compared, dim=1)
 
     def _features(
         self, lightness: Float[Tensor, "b 1 h w"], maps: list[Float[Tensor, "b _c _h _w"]]
@@ -120,7 +135,7 @@ class CopyNet(ColorAlignNet):
 
     def _reconstruct(
         self, frame: Frame, aligned: Float[Tensor, "b c h4 w4"] | None, state: RecurrentState | None
-    ) -> tuple[Float[Tensor, "b 2 h w"], dict[str, Float[Tensor, "b 2 h w"]], RecurrentState]:
+    ) -> tuple[Float[Tensor, "b 2 h w"], dict[str, Copy], RecurrentState]:
         del aligned  # there is no alignment over later frames
         found, recalled = frame.attended, None
         assert found.carried is not None
@@ -134,7 +149,7 @@ class CopyNet(ColorAlignNet):
         )
         half, quarter = frame.maps[:2]
         result, after = self.reconstruction.step(half, quarter, frame.lightness, references, state)
-        return result.ab, {"copy_attended": result.attended}, after
+        return result.ab, result.copies, after
 
     def _remember(
         self,
@@ -166,6 +181,14 @@ def _zoomed(still: Float[Tensor, "b c h w"], zoom: float) -> Float[Tensor, "b c 
     """A still enlarged or reduced: what it shows may be nearer or farther in the film."""
     size = [max(1, round(zoom * side)) for side in still.shape[-2:]]
     return F.interpolate(still, size=size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def _covered(mask: Bool[Tensor, "b 1 h w"] | None, zoom: float) -> Bool[Tensor, "b 1 h8 w8"] | None:
+    """The cells at H/8 that count, of a still enlarged so many times; None where all do."""
+    if mask is None:
+        return None
+    share = mask.float()
+    return covered_cells(pad(share if zoom == 1 else _zoomed(share, zoom)), 8)
 
 
 def _every_second(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c 1 n"]:

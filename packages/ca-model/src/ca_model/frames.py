@@ -18,19 +18,33 @@ STRIDE = 16
 T = TypeVar("T")
 
 
+class Copy(NamedTuple):
+    """A copy of colour that a frame is mixed from.
+
+    Attributes:
+        ab: ab/110.
+        share: of it in the mixture, per pixel; the shares of all copies add up to 1.
+    """
+
+    ab: Float[Tensor, "*b 2 h w"]
+    share: Float[Tensor, "*b 1 h w"]
+
+
 class ColorOutput(NamedTuple):
     """Colour of a clip.
 
     Attributes:
         ab: ab/110 of each frame.
         confidence: in [0, 1]; low where the references do not cover the picture.
-        auxiliary: copies a loss may supervise (`copy_*`, "b t 2 h w"); empty for the paper's network.
+        copies: what the network mixed, before its correction and smoothing, which a loss may supervise: `attended`
+            (from the references), `previous` (the frame before, carried along the motion), `keyframe`, `matched`; each
+            as far as there is one, and none in the paper's network.
         state: what the next frame needs to know about these; give it back to go on, as if never stopped.
     """
 
     ab: Float[Tensor, "b t 2 h w"]
     confidence: Float[Tensor, "b t 1 h w"]
-    auxiliary: dict[str, Float[Tensor, "b t 2 h w"]]
+    copies: dict[str, Copy]
     state: RecurrentState
 
 
@@ -40,10 +54,17 @@ class Given(NamedTuple):
     Attributes:
         ab: ab/110; read where `mask` is true only.
         mask: which frames of which sample are known.
+        opaque: the pixels of them that are known; None: all. Elsewhere comes out what the network says.
     """
 
     ab: Float[Tensor, "b t 2 h w"]
     mask: Bool[Tensor, "b t"]
+    opaque: Bool[Tensor, "b t 1 h w"] | None = None
+
+    def at(self, index: int) -> "KnownColors":
+        """What is known of one frame."""
+        opaque = None if self.opaque is None else self.opaque[:, index]
+        return KnownColors(self.ab[:, index], self.mask[:, index], opaque)
 
 
 class EncodedReferences(NamedTuple):
@@ -76,8 +97,35 @@ class Frame(NamedTuple):
     matched: Matched | None = None
 
 
-# Colours of one frame known beforehand: ab/110, and in which samples.
-KnownColors = tuple[Float[Tensor, "b 2 h w"], Bool[Tensor, " b"]]
+# Colours of one frame as a caller gives them: ab/110, with the pixels that are known where not all are.
+GivenColors = Float[Tensor, "*b 2 h w"] | tuple[Float[Tensor, "*b 2 h w"], Bool[Tensor, "*b 1 h w"]]
+
+
+class KnownColors(NamedTuple):
+    """Colours of one frame known beforehand.
+
+    Attributes:
+        ab: ab/110.
+        mask: in which samples.
+        opaque: at which pixels; None: at all.
+    """
+
+    ab: Float[Tensor, "b 2 h w"]
+    mask: Bool[Tensor, " b"]
+    opaque: Bool[Tensor, "b 1 h w"] | None = None
+
+    @classmethod
+    def of(cls, given: GivenColors) -> "KnownColors":
+        """What a caller gave for every sample."""
+        ab, opaque = given if isinstance(given, tuple) else (given, None)
+        return cls(ab, torch.ones(len(ab), dtype=torch.bool, device=ab.device), opaque)
+
+    def over(self, ab: Float[Tensor, "b 2 h2 w2"]) -> Float[Tensor, "b 2 h2 w2"]:
+        """These colours laid over predicted ones, whose height and width are multiples of 16."""
+        where = self.mask[:, None, None, None]
+        if self.opaque is not None:
+            where = where & (pad(self.opaque.float()) > 0)
+        return torch.where(where, pad(self.ab).to(ab.dtype), ab)
 
 
 def frame_of(frames: T, b: int, index: int) -> T:
@@ -128,13 +176,16 @@ def lookahead_windows(frames: Iterable[T], neighbors: int, *, resumes: bool = Fa
 
 def join_frames(outputs: Sequence[ColorOutput]) -> ColorOutput:
     """One output of consecutive ones; the state is that of the last."""
-    auxiliary = {
-        name: torch.cat([one.auxiliary[name] for one in outputs], dim=1) for name in outputs[0].auxiliary
+    copies = {
+        name: Copy(
+            *(torch.cat(parts, dim=1) for parts in zip(*(one.copies[name] for one in outputs), strict=True))
+        )
+        for name in outputs[0].copies
     }
     return ColorOutput(
         torch.cat([one.ab for one in outputs], dim=1),
         torch.cat([one.confidence for one in outputs], dim=1),
-        auxiliary,
+        copies,
         outputs[-1].state,
     )
 

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -25,16 +25,18 @@ from ca_model.encoder import PyramidEncoder
 from ca_model.errors import ModelError
 from ca_model.frames import (
     ColorOutput,
+    Copy,
     EncodedReferences,
     Frame,
     Given,
+    GivenColors,
     KnownColors,
     crop,
     frame_of,
     join_frames,
     lookahead_windows,
-    pad,
 )
+from ca_model.partial import fill_hidden
 from ca_model.state import RecurrentState
 
 
@@ -99,15 +101,18 @@ class ColorAlignNet(
         return loaded
 
     def encode_references(
-        self, references: Float[Tensor, "b m 3 h w"] | Sequence[Float[Tensor, "b 3 _h _w"]]
+        self,
+        references: Float[Tensor, "b m 3 h w"] | Sequence[Float[Tensor, "b 3 _h _w"]],
+        masks: Sequence[Bool[Tensor, "b 1 _h _w"] | None] | None = None,
     ) -> EncodedReferences:
         """Encode references for the colour transfer; needed once per shot.
 
         Args:
             references: normalized Lab stills, any number from 1, each of any size.
+            masks: the part of each still that counts, None where all of it does; the rest is never read.
 
         Raises:
-            ModelError: if there is none or one is not `b 3 h w`.
+            ModelError: if there is none, one is not `b 3 h w`, or a mask does not belong to its still.
         """
         stills = list(references.unbind(1)) if isinstance(references, Tensor) else list(references)
         if not stills:
@@ -117,13 +122,29 @@ class ColorAlignNet(
                 raise ModelError(
                     f"references[{index}]: expected (b, 3, h, w) normalized Lab, got {tuple(still.shape)}"
                 )
-        return self._encode_stills(stills)
+        if masks is None or all(mask is None for mask in masks):
+            return self._encode_stills(stills, [None] * len(stills))
+        if len(masks) != len(stills):
+            raise ModelError(
+                f"masks: expected one (or None) for each of the {len(stills)} references, got {len(masks)}"
+            )
+        for index, (still, mask) in enumerate(zip(stills, masks, strict=True)):
+            expected = (still.shape[0], 1, *still.shape[2:])
+            if mask is not None and (tuple(mask.shape) != expected or mask.dtype != torch.bool):
+                raise ModelError(
+                    f"masks[{index}]: expected a boolean mask of shape {expected} as its still, got "
+                    f"{mask.dtype} {tuple(mask.shape)}"
+                )
+        pairs = list(zip(stills, masks, strict=True))
+        filled = [still if mask is None else fill_hidden(still, mask) for still, mask in pairs]
+        return self._encode_stills(filled, masks)
 
     def forward(
         self,
         lightness: Float[Tensor, "b t 1 h w"],
         references: Float[Tensor, "b m 3 h2 w2"] | Sequence[Float[Tensor, "b 3 _h _w"]],
         *,
+        masks: Sequence[Bool[Tensor, "b 1 _h _w"] | None] | None = None,
         given: Given | None = None,
         state: RecurrentState | None = None,
     ) -> ColorOutput:
@@ -132,6 +153,7 @@ class ColorAlignNet(
         Args:
             lightness: L/50 - 1 of each frame, any height and width.
             references: normalized Lab stills, any number from 1 and of any size.
+            masks: the part of each still that counts, as in `encode_references`.
             given: frames whose colours are known: they come out so, and later frames build on them.
             state: of the output before, to go on from there. The first `neighbors` frames are then those before
                 this part of the clip once more: the alignment looks at them, and they do not come out again.
@@ -148,7 +170,7 @@ class ColorAlignNet(
                 f"lightness: expected the {seen} frames before and at least one new one, got {t}"
             )
         frames = self._encode(
-            rearrange(lightness, "b t 1 h w -> (b t) 1 h w"), self.encode_references(references)
+            rearrange(lightness, "b t 1 h w -> (b t) 1 h w"), self.encode_references(references, masks)
         )
         aligned: list[Tensor | None] = [None] * t
         if self.alignment is not None:
@@ -156,7 +178,7 @@ class ColorAlignNet(
             aligned = list(self.alignment(features).unbind(1))
         outputs = []
         for index in range(seen, t):
-            known = None if given is None else (given.ab[:, index], given.mask[:, index])
+            known = None if given is None else given.at(index)
             frame = frame_of(frames, b, index)
             outputs.append(self._colorize(frame, aligned[index], state, known, (h, w)))
             state = outputs[-1].state
@@ -165,9 +187,9 @@ class ColorAlignNet(
     def stream(
         self,
         frames: Iterable[Float[Tensor, "b 1 h w"]],
-        references: EncodedReferences,
+        references: EncodedReferences | Callable[[int], EncodedReferences],
         *,
-        given: Mapping[int, Float[Tensor, "b 2 h w"]] | None = None,
+        given: Mapping[int, GivenColors] | None = None,
         state: RecurrentState | None = None,
     ) -> Iterator[ColorOutput]:
         """Colour a shot frame by frame, in memory that does not grow with its length.
@@ -176,8 +198,10 @@ class ColorAlignNet(
 
         Args:
             frames: L/50 - 1 of one frame after another, all of one size.
-            references: what `encode_references` made.
-            given: known colours by frame number, counted from 0.
+            references: what `encode_references` made; where they change within a shot, a function that gives those for
+                a frame number, counted from 0.
+            given: known colours by frame number, counted from 0: ab/110, or `(ab, opaque)` where only the pixels of a
+                mask `b 1 h w` are known and the others are left to the network. Looked up when its turn has come.
             state: of an output before, to go on from there; `frames` then begins with the `neighbors` frames before
                 the first new one, as in `forward`.
         """
@@ -186,9 +210,9 @@ class ColorAlignNet(
 
         def encoded() -> Iterator[Frame]:
             nonlocal size
-            for lightness in frames:
+            for number, lightness in enumerate(frames):
                 size = (lightness.shape[-2], lightness.shape[-1])
-                yield self._encode(lightness, references)
+                yield self._encode(lightness, references(number) if callable(references) else references)
 
         windows = lookahead_windows(encoded(), k, resumes=resumes)
         for number, window in enumerate(windows, start=k if resumes else 0):
@@ -196,15 +220,31 @@ class ColorAlignNet(
             if self.alignment is not None:
                 aligned = self.alignment.align(torch.stack([one.attended.features for one in window], dim=1))
             if given is not None and number in given:
-                ab = given[number]
-                known = ab, torch.ones(len(ab), dtype=torch.bool, device=ab.device)
+                known = KnownColors.of(given[number])
             output = self._colorize(window[k], aligned, state, known, size)
             state = output.state
             yield output
 
     @abstractmethod
-    def _encode_stills(self, stills: Sequence[Float[Tensor, "b 3 _h _w"]]) -> EncodedReferences:
-        """Encode references that have been checked."""
+    def describe(self, lightness: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b d h2 w2"]:
+        """Features of unit length by which places of grey pictures are compared: the network's own eyes, alone.
+
+        What they cost is the encoder's share of a frame, so that pictures can be retrieved by them, at a small size.
+
+        Args:
+            lightness: L/50 - 1, any height and width.
+
+        Returns:
+            Features of each place at H/8 (copying) or H/16 (paper), sides rounded up.
+        """
+
+    @abstractmethod
+    def _encode_stills(
+        self,
+        stills: Sequence[Float[Tensor, "b 3 _h _w"]],
+        masks: Sequence[Bool[Tensor, "b 1 _h _w"] | None],
+    ) -> EncodedReferences:
+        """Encode references that have been checked; what a mask hides has been filled from the rest."""
 
     @abstractmethod
     def _encode(self, lightness: Float[Tensor, "bt 1 h w"], references: EncodedReferences) -> Frame:
@@ -213,8 +253,8 @@ class ColorAlignNet(
     @abstractmethod
     def _reconstruct(
         self, frame: Frame, aligned: Float[Tensor, "b c h4 w4"] | None, state: RecurrentState | None
-    ) -> tuple[Float[Tensor, "b 2 h w"], dict[str, Float[Tensor, "b 2 h w"]], RecurrentState]:
-        """Reconstruct one frame after a state: its ab, the copies a loss may supervise, and the state for the next."""
+    ) -> tuple[Float[Tensor, "b 2 h w"], dict[str, Copy], RecurrentState]:
+        """Reconstruct one frame after a state: its ab, the copies it was mixed from, and the state for the next."""
 
     def _remember(
         self,
@@ -247,10 +287,8 @@ class ColorAlignNet(
         ab, copies, state = self._reconstruct(frame, aligned, before)
         mask = None
         if known is not None:
-            mask, colors = known[1], pad(known[0]).to(state.ab.dtype)
-            where = mask[:, None, None, None]
-            ab = torch.where(where, colors, ab)
-            state = state._replace(ab=torch.where(where, colors, state.ab))
+            mask, ab = known.mask, known.over(ab)
+            state = state._replace(ab=known.over(state.ab))
         confidence = F.interpolate(
             frame.attended.confidence,
             size=tuple(frame.lightness.shape[-2:]),
@@ -260,6 +298,6 @@ class ColorAlignNet(
         return ColorOutput(
             crop(ab, size)[:, None],
             crop(confidence, size)[:, None],
-            {name: crop(copy, size)[:, None] for name, copy in copies.items()},
+            {name: Copy(*(crop(part, size)[:, None] for part in copy)) for name, copy in copies.items()},
             self._remember(frame, state, before, mask),
         )

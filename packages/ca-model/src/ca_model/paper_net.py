@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+import torch.nn.functional as F
 from ca_align import DeformAlign, FlexAlign
 from ca_attention import AdaptiveInstanceNorm, SourceReferenceAttention
 from ca_swin import ColorDecoder, RecurrentReconstruction, SoftMaskFusion, StateEncoder
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ca_model.body import make_body
 from ca_model.config import PaperConfig
 from ca_model.encoder import PyramidEncoder
-from ca_model.frames import EncodedReferences, Frame, pad
+from ca_model.frames import STRIDE, Copy, EncodedReferences, Frame, pad
 from ca_model.network import ColorAlignNet
+from ca_model.partial import covered_cells
 from ca_model.state import RecurrentState
 
 
@@ -65,9 +68,21 @@ class PaperNet(ColorAlignNet):
             ColorDecoder(config.width, config.widths[0]),
         )
 
-    def _encode_stills(self, stills: Sequence[Float[Tensor, "b 3 _h _w"]]) -> EncodedReferences:
+    def _encode_stills(
+        self,
+        stills: Sequence[Float[Tensor, "b 3 _h _w"]],
+        masks: Sequence[Bool[Tensor, "b 1 _h _w"] | None],
+    ) -> EncodedReferences:
         colors = [self.reference_encoder(pad(still))[-1] for still in stills]
-        return EncodedReferences(self.transfer.encode(colors), None)
+        valid = [None if mask is None else covered_cells(pad(mask.float()), STRIDE) for mask in masks]
+        return EncodedReferences(self.transfer.encode(colors, valid=valid), None)
+
+    @torch.no_grad()
+    def describe(self, lightness: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b d h16 w16"]:
+        deep = self.encoder(pad(lightness))[3]
+        if isinstance(self.transfer, SourceReferenceAttention):
+            return self.transfer.descriptors(deep)
+        return F.normalize(deep, dim=1)
 
     def _encode(self, lightness: Float[Tensor, "bt 1 h w"], references: EncodedReferences) -> Frame:
         lightness = pad(lightness)
@@ -76,7 +91,7 @@ class PaperNet(ColorAlignNet):
 
     def _reconstruct(
         self, frame: Frame, aligned: Float[Tensor, "b c h4 w4"] | None, state: RecurrentState | None
-    ) -> tuple[Float[Tensor, "b 2 h w"], dict[str, Float[Tensor, "b 2 h w"]], RecurrentState]:
+    ) -> tuple[Float[Tensor, "b 2 h w"], dict[str, Copy], RecurrentState]:
         assert aligned is not None  # there is an alignment
         previous = None if state is None else (state.lightness, state.ab)
         ab = self.reconstruction.step(aligned, frame.maps[0], frame.lightness, previous)

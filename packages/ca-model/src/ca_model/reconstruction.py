@@ -28,7 +28,8 @@ from torch import Tensor, nn
 
 from ca_model.body import make_body
 from ca_model.config import CopyConfig
-from ca_model.copies import CopyResult, Past, References
+from ca_model.copies import CopyResult, Past, References, mix_in
+from ca_model.frames import Copy
 from ca_model.mixing import around, convex_upsample, enlarge_copies, mix, resize
 from ca_model.state import Keyframe, RecurrentState
 
@@ -162,7 +163,7 @@ class CopyReconstruction(nn.Module):
         attended = convex_upsample(self._copy(coarse, references), self.enlarge(coarse), 4)
         decided = self.output(fine) + self.review(fine, [attended, *copies])
         logit, correction, *shares = F.pixel_shuffle(decided, 2).split([1, 2, *self._shares], dim=1)
-        carried, error, known = self._choose(past, references.matched, shares)
+        carried, error, known, mixed = self._choose(past, references.matched, shares)
         mask = (logit + PRIOR_LOGIT - PRIOR_SLOPE * error).sigmoid() * known
         ab = (attended + mask * (carried - attended) + correction).clamp(-1, 1)
         shown = convex_upsample(ab, shares[-1] + ab.new_tensor(SMOOTHING)[:, None, None], 1)
@@ -170,7 +171,7 @@ class CopyReconstruction(nn.Module):
             keyframe = Keyframe.at(lightness, ab)
         memory = None if self.remember is None else self.remember(coarse).tanh()
         after = RecurrentState(lightness, ab, keyframe, references.descriptors, memory)
-        return CopyResult(shown, attended, mask), after
+        return CopyResult(shown, attended, mask, mix_in(mixed, "attended", attended, 1 - mask)), after
 
     @property
     def _shares(self) -> list[int]:
@@ -193,15 +194,17 @@ class CopyReconstruction(nn.Module):
 
     def _choose(
         self, past: Past, found: Matched | None, shares: list[Float[Tensor, "b _s h w"]]
-    ) -> tuple[Float[Tensor, "b 2 h w"], Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
-        """P_t: mix previous frame, keyframe and match; with its lightness error, and whether there is any."""
+    ) -> tuple[Float[Tensor, "b 2 h w"], Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"], dict[str, Copy]]:
+        """P_t: mix previous frame, keyframe and match; with its lightness error, whether there is any, and of what."""
         carried, error, known = past.previous, past.error, past.known
+        mixed = mix_in({}, "previous", carried, torch.ones_like(error))
         learnt = iter(shares)
         if self.track is not None:
             prior = KEYFRAME_LOGIT + KEYFRAME_TRUST * past.trust + PRIOR_SLOPE * (error - past.key_error)
             share = (next(learnt) + prior).sigmoid()
             carried = mix(carried, past.key, share)
             error = mix(error, past.key_error, share)
+            mixed = mix_in(mixed, "keyframe", past.key, share)
         if self.matches:
             assert found is not None
             prior = (
@@ -213,7 +216,8 @@ class CopyReconstruction(nn.Module):
             carried = mix(carried, found.ab, share)
             error = mix(error, found.error, share)
             known = mix(known, torch.ones_like(known), share)
-        return carried, error, known
+            mixed = mix_in(mixed, "matched", found.ab, share)
+        return carried, error, known, mixed
 
     def _copy(self, coarse: Float[Tensor, "b c h4 w4"], references: References) -> Float[Tensor, "b 2 h4 w4"]:
         """Choose between the heads' copies, and within a head between the references and the earlier frame."""

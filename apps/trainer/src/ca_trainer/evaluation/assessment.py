@@ -5,19 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import ca_metrics
 import torch
 from ca_data import FrameFolder, resize, rgb_to_lab, write_frames
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from ca_trainer.errors import TrainerError
-from ca_trainer.evaluation.colorizers import Colorizer
+from ca_trainer.evaluation.colorizers import Colored, Colorizer, FromTruth, ModelColorizer
+from ca_trainer.evaluation.lasting import TRUE_PREVIOUS, WARPED_TRUTH
 from ca_trainer.evaluation.protocols import EvaluationProtocol
 from ca_trainer.evaluation.results import FORMAT
 from ca_trainer.evaluation.scoring import ProtocolScorer
@@ -44,10 +47,15 @@ class TrueClip:
         frame = self.folder.read([number])[0]
         return frame if self.size is None else resize(frame, self.size)
 
-    def lightness(self) -> Iterator[Tensor]:
-        """L of every frame, ``1 h w`` in [0, 100], decoded as it is asked for."""
+    def lab(self) -> Iterator[Float[Tensor, "3 h w"]]:
+        """Lab of every frame, decoded as it is asked for."""
         for number in range(len(self.folder)):
-            yield rgb_to_lab(self.frame(number))[:1]
+            yield rgb_to_lab(self.frame(number))
+
+    def lightness(self) -> Iterator[Float[Tensor, "1 h w"]]:
+        """L of every frame, in [0, 100], decoded as it is asked for."""
+        for lab in self.lab():
+            yield lab[:1]
 
 
 @dataclass(frozen=True)
@@ -62,6 +70,10 @@ class Assessment:
         lpips: what ``ca_metrics.load_lpips`` returned, or None.
         lpips_note: why LPIPS is missing, where it is.
         save_frames: whether to write every output frame as PNG under ``out/frames``.
+        diagnose: whether to colour each clip once more, each frame from the true colours of the one before.
+
+    Raises:
+        TrainerError: if `diagnose` is asked of another system than a network of ours.
     """
 
     colorizer: Colorizer
@@ -71,6 +83,14 @@ class Assessment:
     lpips: nn.Module | None = None
     lpips_note: str = ""
     save_frames: bool = False
+    diagnose: bool = False
+
+    def __post_init__(self) -> None:
+        if self.diagnose and not isinstance(self.colorizer, ModelColorizer):
+            raise TrainerError(
+                f"diagnose: expected a network (--weights), got {self.colorizer.name}, which builds on no colours "
+                "that could be given to it"
+            )
 
     def signature(self, clip: FrameFolder) -> str:
         """Hash of all that decides a clip's figures: system, protocol, data, and whether LPIPS is at hand."""
@@ -82,6 +102,7 @@ class Assessment:
             "clip": clip.signature,
             "lpips": self.lpips is not None,
             "save_frames": self.save_frames,
+            "diagnose": self.diagnose,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
@@ -105,7 +126,8 @@ class Assessment:
             on_frame: called after each frame.
 
         Returns:
-            ``signature``, ``scores`` (as ``ca_metrics.ClipScores``), ``frame`` numbers, and ``moments``.
+            ``signature``, ``scores`` (as ``ca_metrics.ClipScores``), ``frame`` numbers and their ``age`` (since the
+            latest reference), ``more`` values of each of them, and ``moments``.
 
         Raises:
             TrainerError: if the clip is too short for the protocol, or the system gives too few frames.
@@ -118,15 +140,17 @@ class Assessment:
         stills = {number: true.frame(number) for number in self.protocol.reference_frames(len(clip))}
         scorer = ProtocolScorer(scored, self.lpips)
         strip = StripWriter(self._folder("strips", clip), scored)
+        more: dict[str, list[float | None]] = defaultdict(list)
         count = 0
-        for number, output in enumerate(self._frames(true, stills)):
+        for number, (colored, oracle) in enumerate(self._frames(true, stills)):
             truth = true.frame(number)
-            scorer.add(number, output, truth)
+            scorer.add(number, colored.frame, truth)
             if number not in stills:
                 latest = max(still for still in stills if still < number)
-                same = torch.equal(output, truth)
-                quality = None if same else ca_metrics.psnr(output[None], truth[None]).item()
-                strip.add(number, output, truth, (latest, stills[latest]), quality)
+                quality = _psnr(colored.frame, truth)
+                strip.add(number, colored.frame, truth, (latest, stills[latest]), quality)
+                for name, value in _more(colored, oracle, truth).items():
+                    more[name].append(value)
             count += 1
             on_frame()
         if count != len(clip):
@@ -140,26 +164,49 @@ class Assessment:
             "signature": self.signature(clip),
             "scores": scores,
             "frame": scored,
+            "age": [self.protocol.age(number) for number in scored],
+            "more": more,
             "size": list(stills[0].shape[-2:]),
             "moments": strip.finish(),
         }
         write_json(self._file(clip), record)
         return record
 
-    def _frames(self, true: TrueClip, stills: Mapping[int, Tensor]) -> Iterator[UInt8[Tensor, "3 h w"]]:
+    def _frames(
+        self, true: TrueClip, stills: Mapping[int, Tensor]
+    ) -> Iterator[tuple[Colored, FromTruth | None]]:
+        """Every frame as the system colours it and, where asked for, from the true colours of the one before."""
         references = {number: rgb_to_lab(still) for number, still in stills.items()}
         frames = self.colorizer.colorize(true.folder.name, true.lightness(), references)
-        if not self.save_frames:
-            yield from frames
-            return
+        oracles: Iterator[FromTruth | None] = repeat(None)
+        if self.diagnose and isinstance(self.colorizer, ModelColorizer):
+            oracles = self.colorizer.colorize_after_truth(true.lab(), references)
         folder = self._folder("frames", true.folder)
-        shutil.rmtree(folder, ignore_errors=True)
-        for number, frame in enumerate(frames):
-            write_frames([stills.get(number, frame)], folder, start=number)
-            yield frame
+        if self.save_frames:
+            shutil.rmtree(folder, ignore_errors=True)
+        for number, (colored, oracle) in enumerate(zip(frames, oracles, strict=False)):
+            if self.save_frames:
+                write_frames([stills.get(number, colored.frame)], folder, start=number)
+            yield colored, oracle
 
     def _file(self, clip: FrameFolder) -> Path:
         return self.out / "clips" / f"{clip.name}.json"
 
     def _folder(self, kind: str, clip: FrameFolder) -> Path:
         return self.out / kind / clip.name
+
+
+def _psnr(output: UInt8[Tensor, "3 h w"], truth: UInt8[Tensor, "3 h w"]) -> float | None:
+    return None if torch.equal(output, truth) else ca_metrics.psnr(output[None], truth[None]).item()
+
+
+def _more(
+    colored: Colored, oracle: FromTruth | None, truth: UInt8[Tensor, "3 h w"]
+) -> dict[str, float | None]:
+    """What is told of a scored frame beside the metrics, by name."""
+    values: dict[str, float | None] = {f"share_{copy}": share for copy, share in colored.shares.items()}
+    if oracle is not None:
+        values[f"{TRUE_PREVIOUS}psnr"] = _psnr(oracle.predicted.frame, truth)
+        values |= {f"{TRUE_PREVIOUS}share_{copy}": share for copy, share in oracle.predicted.shares.items()}
+        values[f"{WARPED_TRUTH}psnr"] = _psnr(oracle.warped, truth)
+    return values

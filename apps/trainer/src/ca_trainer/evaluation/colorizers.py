@@ -1,7 +1,8 @@
 """Systems that an evaluation scores: a baseline, the network, or another system's frames from disk.
 
 All three answer the same call: lightness frame by frame and the colour of the reference frames in, 8-bit sRGB
-frames out. None of them is handed the true colour of any other frame.
+frames out. None of them is handed the true colour of any other frame, but by the network's second call, which
+tells what it would make of it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import hashlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
 
 import ca_model
 import torch
@@ -21,7 +23,31 @@ from torch import Tensor
 from ca_trainer.errors import TrainerError
 from ca_trainer.evaluation.baselines import BASELINES
 
-__all__ = ["BaselineColorizer", "Colorizer", "FolderColorizer", "ModelColorizer"]
+__all__ = ["BaselineColorizer", "Colored", "Colorizer", "FolderColorizer", "FromTruth", "ModelColorizer"]
+
+
+class Colored(NamedTuple):
+    """A frame as a system colours it.
+
+    Attributes:
+        frame: sRGB.
+        shares: of each copy of colour the frame is mixed from, mean over its pixels; empty for what copies none.
+    """
+
+    frame: UInt8[Tensor, "3 h w"]
+    shares: Mapping[str, float] = MappingProxyType({})
+
+
+class FromTruth(NamedTuple):
+    """A frame after the true colours of the one before (``ca_model.AfterTruth``).
+
+    Attributes:
+        predicted: what the network gives.
+        warped: sRGB by the true colours of the frame before, only carried along the motion.
+    """
+
+    predicted: Colored
+    warped: UInt8[Tensor, "3 h w"]
 
 
 class Colorizer(Protocol):
@@ -40,7 +66,7 @@ class Colorizer(Protocol):
         clip: str,
         lightness: Iterable[Float[Tensor, "1 h w"]],
         references: Mapping[int, Float[Tensor, "3 h w"]],
-    ) -> Iterator[UInt8[Tensor, "3 h w"]]:
+    ) -> Iterator[Colored]:
         """Colour one clip.
 
         Args:
@@ -49,7 +75,7 @@ class Colorizer(Protocol):
             references: true Lab of the reference frames by frame number.
 
         Yields:
-            sRGB of every frame, in order.
+            Every frame, in order.
         """
 
 
@@ -65,7 +91,7 @@ class BaselineColorizer:
 
     Example:
         >>> frames = BaselineColorizer("grey").colorize("clip", [torch.full((1, 2, 3), 100.0)], {})
-        >>> next(frames).unique().tolist()
+        >>> next(frames).frame.unique().tolist()
         [255]
     """
 
@@ -81,21 +107,21 @@ class BaselineColorizer:
         clip: str,
         lightness: Iterable[Float[Tensor, "1 h w"]],
         references: Mapping[int, Float[Tensor, "3 h w"]],
-    ) -> Iterator[UInt8[Tensor, "3 h w"]]:
+    ) -> Iterator[Colored]:
         """See ``Colorizer.colorize``."""
         del clip
         # The baseline looks at a frame before it gives its ab; the same frame's L is then joined to it.
         seen: deque[Tensor] = deque()
         colors = {frame: lab[1:] for frame, lab in references.items()}
         for ab in self._predict(_noting(lightness, seen), colors):
-            yield to_uint8(lab_to_rgb(torch.cat([seen.popleft(), ab])))
+            yield Colored(_rgb(seen.popleft(), ab))
 
 
 class ModelColorizer:
     """A trained network, streamed over the clip at the clip's own size with bounded memory.
 
     It is told which frames the references are, as the flow and static baselines are: their colours also enter
-    the recurrence.
+    the recurrence, and frames before a later reference are coloured from there as well, against time, as films are.
 
     Args:
         weights: shipped name, ``.safetensors`` file, or ``hub:OWNER/NAME``; empty for what is shipped.
@@ -124,7 +150,7 @@ class ModelColorizer:
         clip: str,
         lightness: Iterable[Float[Tensor, "1 h w"]],
         references: Mapping[int, Float[Tensor, "3 h w"]],
-    ) -> Iterator[UInt8[Tensor, "3 h w"]]:
+    ) -> Iterator[Colored]:
         """See ``Colorizer.colorize``."""
         del clip
         stills = {frame: normalize_lab(lab) for frame, lab in sorted(references.items())}
@@ -132,8 +158,32 @@ class ModelColorizer:
         waiting: deque[Tensor] = deque()
         frames = (frame / LIGHTNESS_SCALE - 1 for frame in _noting(lightness, waiting))
         given = {frame: still[1:] for frame, still in stills.items()}
-        for colors in ca_model.colorize_clip(self._model, frames, list(stills.values()), given=given):
-            yield to_uint8(lab_to_rgb(torch.cat([waiting.popleft(), colors.ab * AB_SCALE])))
+        for colors in ca_model.colorize_both_ways(self._model, frames, list(stills.values()), given):
+            yield Colored(_rgb(waiting.popleft(), colors.ab * AB_SCALE), colors.shares)
+
+    def colorize_after_truth(
+        self, frames: Iterable[Float[Tensor, "3 h w"]], references: Mapping[int, Float[Tensor, "3 h w"]]
+    ) -> Iterator[FromTruth]:
+        """Colour each frame of a clip from the true colours of the one before.
+
+        Args:
+            frames: true Lab of every frame; read as it is needed.
+            references: true Lab of the reference frames by frame number.
+
+        Yields:
+            Every frame, in order; of frame 0 ``warped`` means nothing.
+
+        Raises:
+            ca_model.ModelError: if the network copies no previous frame.
+        """
+        stills = {frame: normalize_lab(lab) for frame, lab in sorted(references.items())}
+        seen: deque[Tensor] = deque()
+        clip = ((lab[:1], lab[1:]) for lab in map(normalize_lab, _noting(frames, seen)))
+        given = {frame: still[1:] for frame, still in stills.items()}
+        for found in ca_model.colorize_after_truth(self._model, clip, list(stills.values()), given=given):
+            lightness = seen.popleft()[:1]
+            predicted, warped = (_rgb(lightness, ab * AB_SCALE) for ab in (found.ab, found.warped))
+            yield FromTruth(Colored(predicted, found.shares), warped)
 
 
 class FolderColorizer:
@@ -177,7 +227,7 @@ class FolderColorizer:
         clip: str,
         lightness: Iterable[Float[Tensor, "1 h w"]],
         references: Mapping[int, Float[Tensor, "3 h w"]],
-    ) -> Iterator[UInt8[Tensor, "3 h w"]]:
+    ) -> Iterator[Colored]:
         """See ``Colorizer.colorize``; a reference frame the system did not write stands as it was given."""
         for number, frame in enumerate(lightness):
             place = self._files[clip][number]
@@ -187,7 +237,7 @@ class FolderColorizer:
                         f"predictions: clip {clip} has no frame {number}, which is scored; write it or choose"
                         " another protocol"
                     )
-                yield to_uint8(lab_to_rgb(references[number]))
+                yield Colored(to_uint8(lab_to_rgb(references[number])))
                 continue
             picture = self._folders[clip].read([place])[0]
             if picture.shape[-2:] != frame.shape[-2:]:
@@ -196,7 +246,11 @@ class FolderColorizer:
                     f"predictions: frame {number} of {clip}: expected {expected} pixels, got {got}; write the"
                     " frames at the truth's size"
                 )
-            yield picture
+            yield Colored(picture)
+
+
+def _rgb(lightness: Float[Tensor, "1 h w"], ab: Float[Tensor, "2 h w"]) -> UInt8[Tensor, "3 h w"]:
+    return to_uint8(lab_to_rgb(torch.cat([lightness, ab])))
 
 
 def _noting(frames: Iterable[Tensor], seen: deque[Tensor]) -> Iterator[Tensor]:

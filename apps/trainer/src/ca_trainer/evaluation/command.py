@@ -119,7 +119,7 @@ def _evaluate(
     predictions: Annotated[
         Path | None, typer.Option(help="Score another system: its folders of frames.")
     ] = None,
-    protocol: Annotated[str, typer.Option(help="first-frame or every-K.")] = "first-frame",
+    protocol: Annotated[str, typer.Option(help="first-frame, two-sided or every-K.")] = "first-frame",
     reference_every: Annotated[int | None, typer.Option(help="K of every-K, frames.")] = None,
     size: Annotated[str, typer.Option(help="WxH to evaluate at; default each clip's own.")] = "",
     clips: Annotated[str, typer.Option(help="Names of clips, separated by commas; default all.")] = "",
@@ -131,6 +131,12 @@ def _evaluate(
     save_frames: Annotated[
         bool, typer.Option("--save-frames", help="Keep every output frame as PNG.")
     ] = False,
+    diagnose: Annotated[
+        bool,
+        typer.Option(
+            "--diagnose", help="Colour each frame from the true one before, too (takes twice as long)."
+        ),
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     compare_runs: Annotated[
         bool, typer.Option("--compare", help="One report over RUNS instead of scoring.")
@@ -140,6 +146,7 @@ def _evaluate(
     """Score a method on every clip of a data set: tables, and a report that shows where it fails.
 
     evaluate --data DIR --method flow --out DIR
+    evaluate --data DIR --weights base --diagnose --out DIR
     evaluate --data DIR --weights base --protocol every-K --reference-every 20 --out DIR
     evaluate --data DIR --predictions FOLDER --out DIR
     evaluate --compare RUN RUN RUN --out DIR
@@ -163,9 +170,8 @@ def _evaluate(
     colorizer = _colorizer(method, weights, predictions, chosen, name, choose_device(device))
     folder = out or Path("runs") / f"evaluate-{colorizer.name}-{rule.name}"
     lpips, note = load_lpips(lpips_weights)
-    assessment = Assessment(
-        colorizer, rule, folder, parse_size(size) if size else None, lpips, note, save_frames
-    )
+    frame_size = parse_size(size) if size else None
+    assessment = Assessment(colorizer, rule, folder, frame_size, lpips, note, save_frames, diagnose)
     results = evaluate_clips(chosen, assessment, dataset=dataset or name_dataset(data), console=console)
     console.print((folder / "table.md").read_text(), soft_wrap=True, markup=False)
     for key, reason in results.data["missing"].items():

@@ -6,7 +6,17 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["DASH", "MEASURES", "PAPER_MEASURES", "SUMMARY_MEASURES", "Measure"]
+from ca_trainer.spans import SPANS, span_title
+
+__all__ = [
+    "CLIP_MEASURES",
+    "DASH",
+    "LASTING_MEASURES",
+    "MEASURES",
+    "PAPER_MEASURES",
+    "SUMMARY_MEASURES",
+    "Measure",
+]
 
 DASH = "–"
 """What stands in a table for a figure that is missing."""
@@ -55,8 +65,13 @@ _CDC = (
     "Colour distribution consistency over 1, 2 and 4 frames, 1e-3 nats: grey and frozen colour score low too"
 )
 
+_SPAN = "PSNR of frames {} after their reference, dB, mean over the clips that reach so far."
+_SPANS = {f"psnr_{span}": span_title(span) for span in SPANS}
+_SHARE = "Share of the frames mixed from {}, mean over pixels, frames and clips, %."
+
 _ALL = (
     Measure("psnr", "PSNR", "higher", 2, "Peak signal-to-noise ratio on 8-bit RGB, dB."),
+    *(Measure(key, f"PSNR {told}", "higher", 2, _SPAN.format(told)) for key, told in _SPANS.items()),
     Measure(
         "ssim", "SSIM", "higher", 4, "Structural similarity on RGB (Wang et al. 2004).", published_digits=3
     ),
@@ -70,9 +85,17 @@ _ALL = (
     Measure("warping_error_truth", "Warp truth", "none", 3, "Warping error of the true frames, 1e-3.", 1e3),
     Measure("colorfulness", "Colourful", "none", 1, "Colourfulness of the output (Hasler, Suesstrunk 2003)."),
     Measure("colorfulness_truth", "Colourful truth", "none", 1, "Colourfulness of the true frames."),
+    Measure("share_attended", "attention", "none", 0, _SHARE.format("what the attention copied"), 100),
+    Measure("share_matched", "match", "none", 0, _SHARE.format("what was matched place by place"), 100),
+    Measure("share_keyframe", "keyframe", "none", 0, _SHARE.format("what was tracked to the keyframe"), 100),
+    Measure("share_previous", "previous", "none", 0, _SHARE.format("the frame before"), 100),
 )
 
 MEASURES: dict[str, Measure] = {measure.key: measure for measure in _ALL}
-SUMMARY_MEASURES: tuple[str, ...] = tuple(key for key in MEASURES if not key.endswith("_truth"))
+CLIP_MEASURES: tuple[str, ...] = tuple(key for key in MEASURES if not key.startswith("share_"))
+"""Columns of a table of clips."""
+SUMMARY_MEASURES: tuple[str, ...] = tuple(key for key in CLIP_MEASURES if not key.endswith("_truth"))
 """Columns of a table of methods, where the truth has a row of its own."""
+LASTING_MEASURES: tuple[str, ...] = tuple(key for key in MEASURES if key.startswith(("psnr", "share_")))
+"""Columns of a table of what a network's frames are mixed from, and how long their colour lasts."""
 PAPER_MEASURES: tuple[str, ...] = ("psnr", "ssim", "lpips", "cdc")

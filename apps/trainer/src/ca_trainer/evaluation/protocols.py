@@ -1,10 +1,11 @@
 """Evaluation protocols: which frames of a clip are references, and which are scored.
 
-Two protocols, both with the L channel of every frame as input:
+Three protocols, all with the L channel of every frame as input:
 
 * ``first-frame``: the reference is frame 0 in true colour; frames 1..N-1 are scored.
 * ``every-K``: frames 0, K, 2K, ... are references, as a restorer would colour stills at intervals. The frames
   a system was given are not scored, so that a smaller K is not rewarded for copying its own input.
+* ``two-sided``: the first and the last frame are references, those between them are scored.
 """
 
 from __future__ import annotations
@@ -21,18 +22,22 @@ class EvaluationProtocol:
 
     Args:
         reference_every: distance of the references in frames (>= 2), or None for frame 0 alone.
+        two_sided: whether the last frame is a reference beside frame 0.
 
     Raises:
-        ValueError: if ``reference_every`` is below 2 (no frame would be left to score).
+        ValueError: if ``reference_every`` is below 2 (no frame would be left to score), or given with ``two_sided``.
 
     Example:
         >>> EvaluationProtocol().name, EvaluationProtocol(20).name
         ('first-frame', 'every-20')
         >>> EvaluationProtocol(3).reference_frames(8), EvaluationProtocol(3).scored_frames(8)
         ([0, 3, 6], [1, 2, 4, 5, 7])
+        >>> EvaluationProtocol(two_sided=True).reference_frames(8)
+        [0, 7]
     """
 
     reference_every: int | None = None
+    two_sided: bool = False
 
     def __post_init__(self) -> None:
         if self.reference_every is not None and self.reference_every < 2:
@@ -40,20 +45,26 @@ class EvaluationProtocol:
                 f"reference_every: expected a number of frames of at least 2, got {self.reference_every}; "
                 "with 1 every frame would be a reference and none be scored"
             )
+        if self.two_sided and self.reference_every is not None:
+            raise ValueError(
+                f"reference_every: expected none with two_sided, got {self.reference_every}; leave one of them out"
+            )
 
     @property
     def name(self) -> str:
-        """``first-frame`` or ``every-K``."""
+        """``first-frame``, ``every-K`` or ``two-sided``."""
+        if self.two_sided:
+            return "two-sided"
         return "first-frame" if self.reference_every is None else f"every-{self.reference_every}"
 
     @property
     def description(self) -> str:
         """One sentence for reports."""
-        references = (
-            "Frame 0 is the only reference"
-            if self.reference_every is None
-            else f"A true-colour reference every {self.reference_every} frames"
-        )
+        references = "Frame 0 is the only reference"
+        if self.two_sided:
+            references = "The first and the last frame are the references, in true colour"
+        elif self.reference_every is not None:
+            references = f"A true-colour reference every {self.reference_every} frames"
         return (
             f"{references}; input L of each frame; output that L and predicted ab, 8-bit sRGB; "
             "scored on every frame that is not a reference; mean over frames, then over clips"
@@ -63,7 +74,22 @@ class EvaluationProtocol:
         """Numbers of the reference frames of a clip of ``count`` frames."""
         if count < 2:
             raise ValueError(f"clip: expected at least 2 frames, got {count}; frame 0 is the reference")
+        if self.two_sided and count < 3:
+            raise ValueError(
+                f"clip: expected at least 3 frames under two-sided, got {count}; none would be scored"
+            )
+        if self.two_sided:
+            return [0, count - 1]
         return [0] if self.reference_every is None else list(range(0, count, self.reference_every))
+
+    def age(self, frame: int) -> int:
+        """Frames since the latest reference.
+
+        Example:
+            >>> EvaluationProtocol().age(21), EvaluationProtocol(20).age(21)
+            (21, 1)
+        """
+        return frame if self.reference_every is None else frame % self.reference_every
 
     def scored_frames(self, count: int) -> list[int]:
         """Numbers of the scored frames: all but the references."""
@@ -75,26 +101,26 @@ def parse_protocol(name: str, reference_every: int | None = None) -> EvaluationP
     """Read a protocol from the command line's words.
 
     Args:
-        name: ``first-frame``, ``every-K`` (then ``reference_every`` gives K) or for example ``every-20``.
+        name: ``first-frame``, ``two-sided``, ``every-K`` (``reference_every`` gives K) or say ``every-20``.
         reference_every: K, frames.
 
     Returns:
         The protocol.
 
     Raises:
-        ValueError: for another name, a K missing, contradicting or given to ``first-frame``.
+        ValueError: for another name, a K missing, contradicting or given to another.
 
     Example:
         >>> parse_protocol("every-K", 20) == parse_protocol("every-20") == EvaluationProtocol(20)
         True
     """
     numbered = re.fullmatch(r"every-(\d+|[kK])", name)
-    if name == "first-frame":
+    if name in ("first-frame", "two-sided"):
         if reference_every is not None:
-            raise ValueError("reference-every: expected with protocol every-K only, got protocol first-frame")
-        return EvaluationProtocol()
+            raise ValueError(f"reference-every: expected with protocol every-K only, got protocol {name}")
+        return EvaluationProtocol(two_sided=name == "two-sided")
     if numbered is None:
-        raise ValueError(f"protocol: expected first-frame or every-K, got {name!r}")
+        raise ValueError(f"protocol: expected first-frame, two-sided or every-K, got {name!r}")
     digits = numbered.group(1)
     if digits in "kK":
         if reference_every is None:

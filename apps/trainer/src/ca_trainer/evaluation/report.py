@@ -11,13 +11,14 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
 from ca_trainer.evaluation.charts import COLORS, ERROR_RANGE, bar_chart, time_charts
-from ca_trainer.evaluation.measures import MEASURES, SUMMARY_MEASURES
+from ca_trainer.evaluation.lasting import TRUE_PREVIOUS, WARPED_TRUTH
+from ca_trainer.evaluation.measures import CLIP_MEASURES, LASTING_MEASURES, MEASURES, SUMMARY_MEASURES
 from ca_trainer.evaluation.published import published_rows
 from ca_trainer.evaluation.results import Results
 from ca_trainer.evaluation.tables import TableRow, counted, in_paper_order, marks
 from ca_trainer.pages import render_page
 
-__all__ = ["grouped", "report_html", "summary_rows"]
+__all__ = ["grouped", "lasting_rows", "report_html", "summary_rows"]
 
 _PAPER_TABLES = {"davis": "Table 1. ", "videvo": "Table 2. "}
 
@@ -85,6 +86,32 @@ def summary_rows(runs: Sequence[Results], *, published: bool = True) -> list[Tab
     return in_paper_order([TableRow.truth(runs[0].mean), *printed, *rows])
 
 
+def lasting_rows(runs: Sequence[Results]) -> list[TableRow]:
+    """Rows that say what each network's frames are mixed from, and how it does from the true colours before.
+
+    Args:
+        runs: runs of one group.
+
+    Returns:
+        For each network one row as it colours, and where it was diagnosed one from the true colours of the frame
+        before and one of those colours only carried along the motion.
+    """
+    rows = []
+    for name, run in zip(display_names(runs), runs, strict=True):
+        if any(key.startswith("share_") for key in run.mean):
+            rows.append(TableRow(name, run.mean, ranked=False))
+        for prefix, told in (
+            (TRUE_PREVIOUS, f"{name}, each frame from the true one before"),
+            (WARPED_TRUTH, f"the true frame before, warped by {name}'s flow"),
+        ):
+            figures = {
+                key.removeprefix(prefix): value for key, value in run.mean.items() if key.startswith(prefix)
+            }
+            if figures:
+                rows.append(TableRow(told, figures, ranked=False))
+    return rows
+
+
 def display_names(runs: Sequence[Results]) -> list[str]:
     """Names of the runs, told apart by their folders where two are called the same."""
     names = [run.name for run in runs]
@@ -114,6 +141,7 @@ def _group(runs: Sequence[Results], published: bool) -> dict[str, Any]:
         "summary": _table(
             summary_rows(runs, published=published), "Method", SUMMARY_MEASURES, first.data.get("missing", {})
         ),
+        "lasting": _table(lasting_rows(runs), "Colour mixed from, %", LASTING_MEASURES, {}),
         "psnr_bars": _bars(by_name, clips, "psnr"),
         "cdc_bars": _bars(by_name, clips, "cdc_distance"),
         "time_lines": time_charts(clips, {name: _lines(run) for name, run in by_name.items()}),
@@ -171,7 +199,7 @@ def _table(
 
 def _clip_table(run: Results) -> dict[str, Any]:
     rows = [TableRow(clip, figures, ranked=False) for clip, figures in run.clips.items()]
-    table = _table([*rows, TableRow("mean over clips", run.mean, ranked=False)], "Clip", tuple(MEASURES), {})
+    table = _table([*rows, TableRow("mean over clips", run.mean, ranked=False)], "Clip", CLIP_MEASURES, {})
     for row in table["rows"]:
         row["kind"] = ""
     table["rows"][-1]["kind"] = "mean"

@@ -9,8 +9,9 @@ from typing import Any
 import ca_metrics
 
 from ca_trainer.evaluation.assessment import Assessment
-from ca_trainer.evaluation.measures import PAPER_MEASURES, SUMMARY_MEASURES
-from ca_trainer.evaluation.report import display_names, grouped, report_html, summary_rows
+from ca_trainer.evaluation.lasting import clip_figures, mean_figures
+from ca_trainer.evaluation.measures import LASTING_MEASURES, PAPER_MEASURES, SUMMARY_MEASURES
+from ca_trainer.evaluation.report import display_names, grouped, lasting_rows, report_html, summary_rows
 from ca_trainer.evaluation.results import FORMAT, Results
 from ca_trainer.evaluation.tables import TableRow, counted, csv_table, latex_table, markdown_table
 from ca_trainer.files import write_json
@@ -35,7 +36,7 @@ def write_run(records: Mapping[str, Mapping[str, Any]], assessment: Assessment, 
     write_json(out / "results.json", content)
     results = Results(out, content)
     rows = [TableRow(clip, figures) for clip, figures in results.clips.items()]
-    (out / "results.csv").write_text(csv_table([*rows, TableRow("mean", results.mean)], ca_metrics.METRICS))
+    (out / "results.csv").write_text(csv_table([*rows, TableRow("mean", results.mean)], list(results.mean)))
     _write_tables([results], out, published=False)
     return results
 
@@ -53,7 +54,8 @@ def write_comparison(runs: Sequence[Results], out: Path, *, published: bool) -> 
     """
     out.mkdir(parents=True, exist_ok=True)
     rows = [TableRow(name, run.mean) for name, run in zip(display_names(runs), runs, strict=True)]
-    (out / "results.csv").write_text(csv_table(rows, ca_metrics.METRICS, first="method"))
+    columns = dict.fromkeys(key for run in runs for key in run.mean)
+    (out / "results.csv").write_text(csv_table(rows, list(columns), first="method"))
     return _write_tables(runs, out, published=published)
 
 
@@ -62,6 +64,11 @@ def _content(
 ) -> dict[str, Any]:
     scores = {clip: ca_metrics.ClipScores(**record["scores"]) for clip, record in records.items()}
     mean = ca_metrics.mean_scores(scores)
+    lasting = {
+        clip: clip_figures(record["age"], record["scores"]["per_frame"]["psnr"], record["more"])
+        for clip, record in records.items()
+    }
+    lasting_mean, too_short = mean_figures(lasting)
     sizes = {tuple(record["size"]) for record in records.values()}
     rule = assessment.protocol
     identity = dict(assessment.colorizer.identity)
@@ -78,13 +85,15 @@ def _content(
         "protocol_description": rule.description,
         "size": "x".join(map(str, reversed(sizes.pop()))) if len(sizes) == 1 else "own size",
         "resized": assessment.size is not None,
-        "mean": {key: getattr(mean, key) for key in ca_metrics.METRICS},
-        "missing": {**mean.notes},
+        "mean": {key: getattr(mean, key) for key in ca_metrics.METRICS} | lasting_mean,
+        "missing": {**mean.notes, **too_short},
         "clips": {
-            clip: {key: getattr(score, key) for key in ca_metrics.METRICS} for clip, score in scores.items()
+            clip: {key: getattr(score, key) for key in ca_metrics.METRICS}
+            | {key: lasting[clip].get(key) for key in lasting_mean}
+            for clip, score in scores.items()
         },
         "frames": {
-            clip: {"frame": record["frame"], **record["scores"]["per_frame"]}
+            clip: {"frame": record["frame"], **record["scores"]["per_frame"], **record["more"]}
             for clip, record in records.items()
         },
         "moments": {clip: record["moments"] for clip, record in records.items()},
@@ -99,6 +108,9 @@ def _write_tables(runs: Sequence[Results], out: Path, *, published: bool) -> str
         dataset, protocol, size, clips = members[0].setting
         caption = f"{dataset}, {counted(len(clips), 'clip')}, {size}, protocol {protocol}"
         markdown.append(f"{caption}\n\n{markdown_table(rows, SUMMARY_MEASURES)}")
+        if lasting := lasting_rows(members):
+            table = markdown_table(lasting, LASTING_MEASURES, first="Colour mixed from, %", ranked=False)
+            markdown.append(table)
         latex.append(latex_table(rows, PAPER_MEASURES, caption=f"Results on {caption}"))
     text = "\n".join(markdown)
     (out / "table.md").write_text(text)

@@ -1,5 +1,6 @@
 """Figures of a training run: its curves and its preview grid."""
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,8 @@ from ca_data import write_atomically
 from jaxtyping import UInt8
 from matplotlib.figure import Figure
 from torch import Tensor
+
+from ca_trainer.spans import SPANS, span_title
 
 ROWS = ("grey", "reference", "output", "truth")
 SMOOTHING = 0.95
@@ -60,6 +63,11 @@ def draw_curves(losses: Sequence[float], checks: Sequence[Mapping[str, Any]], pa
     numbers = [entry["step"] for entry in checks]
     psnr_axes.plot(numbers, [entry["psnr"] for entry in checks], "o-", color="tab:green", label="network")
     psnr_axes.plot(numbers, [entry["psnr_grey"] for entry in checks], "--", color="tab:gray", label="grey")
+    for span, style in zip(SPANS, ("-", "--", ":"), strict=True):
+        values = [entry.get(f"psnr_{span}", math.nan) for entry in checks]
+        if not all(map(math.isnan, values)):
+            label = f"frames {span_title(span)}"
+            psnr_axes.plot(numbers, values, style, color="tab:olive", linewidth=1, label=label)
     psnr_axes.set(xlabel="step", ylabel="validation PSNR (dB)")
     for axes in (loss_axes, psnr_axes):
         axes.grid(alpha=0.3)

@@ -1,7 +1,6 @@
-"""Training objective: ca_losses' weighted total (Eq. 12) and the auxiliary loss on candidate copies."""
+"""Training objective: ca_losses' weighted total (Eq. 12) and the auxiliary loss on the attention's copy."""
 
 import ca_losses
-import torch
 from ca_data import network_to_rgb
 from ca_losses import ColorizationLoss, LossWeights
 from ca_model import ColorOutput
@@ -58,9 +57,9 @@ class Objective:
             total, parts = self.loss(
                 output.ab, batch["ab"], pred_rgb=pred_rgb, true_rgb=true_rgb, fake_logits=fake_logits
             )
-        copies = [value for name, value in output.auxiliary.items() if name.startswith("copy_")]
-        if self.auxiliary and copies:
-            error = torch.stack([ca_losses.l1_loss(copy, batch["ab"]) for copy in copies]).mean()
+        attended = output.copies.get("attended")
+        if self.auxiliary and attended is not None:
+            error = ca_losses.l1_loss(attended.ab, batch["ab"])
             total = total + self.auxiliary * error
             parts["auxiliary"] = error.detach()
         return {"loss": total, **parts}

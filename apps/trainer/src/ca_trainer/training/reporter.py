@@ -15,6 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from ca_trainer.spans import span_title
 from ca_trainer.training.figures import draw_curves, draw_preview, smooth, stack_preview
 from ca_trainer.training.metrics_log import MetricsLog
 from ca_trainer.training.run_folder import RunFolder
@@ -137,12 +138,16 @@ class Reporter:
         if not self.active:
             return
         gain = result.psnr - result.psnr_grey
+        spans = ", ".join(f"{span_title(span)} {value:.2f}" for span, value in result.spans.items())
         self.console.print(
             f"step {step:>6}  validation PSNR {result.psnr:.2f} dB  "
-            f"(grey {result.psnr_grey:.2f} dB, {gain:+.2f})"
+            f"(grey {result.psnr_grey:.2f} dB, {gain:+.2f}; frames {spans})"
         )
         clips = dict(zip(result.names, result.clip_psnr, strict=True))
-        self._write(step, "validation", {"psnr": result.psnr, "psnr_grey": result.psnr_grey, "clips": clips})
+        figures = {"psnr": result.psnr, "psnr_grey": result.psnr_grey}
+        figures |= {f"psnr_{span}": value for span, value in result.spans.items()}
+        figures |= {f"share_{copy}": share for copy, share in result.shares.items()}
+        self._write(step, "validation", {**figures, "clips": clips})
         captions = [f"{name}: {psnr:.1f} dB" for name, psnr in clips.items()]
         draw_preview(result.columns, captions, self.folder.preview)
         draw_curves(self.log.losses, self.log.checks, self.folder.curve, self.title)

@@ -1,6 +1,6 @@
 """Validation: PSNR of the network and of the grey film on clips that training never sees."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import ca_data
@@ -13,6 +13,7 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from ca_trainer.recipe import DataChoice
+from ca_trainer.spans import mean_or_none, psnr_by_span
 from ca_trainer.training.devices import gather
 
 Column = tuple[UInt8[Tensor, "3 h w"], ...]
@@ -20,13 +21,26 @@ Column = tuple[UInt8[Tensor, "3 h w"], ...]
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """Mean PSNR in dB over frames and then clips; per clip its own and (grey, reference, output, truth)."""
+    """How the network does on the validation clips; means are over frames and then clips.
+
+    Args:
+        psnr: dB.
+        psnr_grey: of the grey film, dB.
+        names: of the clips.
+        clip_psnr: of each.
+        columns: of each grey, reference, output and truth of its last frame.
+        spans: PSNR in dB by how long ago the reference was, by a name of ``SPANS``, over the clips that reach so far;
+            absent where none does.
+        shares: of each copy of colour in the frames, by its name; empty for a network that copies none.
+    """
 
     psnr: float
     psnr_grey: float
     names: tuple[str, ...]
     clip_psnr: tuple[float, ...]
     columns: tuple[Column, ...]
+    spans: Mapping[str, float]
+    shares: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -35,6 +49,8 @@ class _ClipScore:
     psnr: float
     grey: float
     column: Column
+    spans: Mapping[str, float | None]
+    shares: Mapping[str, float]
 
 
 class Validation:
@@ -68,6 +84,8 @@ class Validation:
             names=self.names,
             clip_psnr=tuple(score.psnr for score in ordered),
             columns=tuple(score.column for score in ordered),
+            spans=_means([score.spans for score in ordered]),
+            shares=_means([score.shares for score in ordered]),
         )
 
     @torch.no_grad()
@@ -77,15 +95,27 @@ class Validation:
         reference = torch.cat((lightness[:1], ab[:1]), dim=1)
         known = torch.arange(len(frames), device=device)[None] == 0
         # not streamed: only forward is spread over ranks and run at the recipe's precision
-        predicted = model(lightness[None], reference[None], given=Given(ab[None], known)).ab[0]
+        colored = model(lightness[None], reference[None], given=Given(ab[None], known))
+        predicted = colored.ab[0]
         output, grey = _join(lightness, predicted), _join(lightness, torch.zeros_like(predicted))
+        psnr = ca_metrics.psnr(output[1:], frames[1:])
         column = (grey[-1], frames[0], output[-1], frames[-1])
         return _ClipScore(
             number=number,
-            psnr=float(ca_metrics.psnr(output[1:], frames[1:]).mean()),
+            psnr=float(psnr.mean()),
             grey=float(ca_metrics.psnr(grey[1:], frames[1:]).mean()),
             column=tuple(picture.cpu() for picture in column),
+            spans=psnr_by_span(range(1, len(frames)), psnr.tolist()),
+            shares={name: float(copy.share[:, 1:].mean()) for name, copy in colored.copies.items()},
         )
+
+
+def _means(clips: Sequence[Mapping[str, float | None]]) -> dict[str, float]:
+    """Of each name, over the clips that have it."""
+    names = dict.fromkeys(name for clip in clips for name in clip)
+    found = {name: [clip[name] for clip in clips if name in clip] for name in names}
+    means = {name: mean_or_none(values) for name, values in found.items()}
+    return {name: value for name, value in means.items() if value is not None}
 
 
 def _join(lightness: Float[Tensor, "t 1 h w"], ab: Float[Tensor, "t 2 h w"]) -> UInt8[Tensor, "t 3 h w"]:

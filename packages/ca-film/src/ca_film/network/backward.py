@@ -9,42 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch
+from ca_model import GivenColors
 from jaxtyping import Float
 from torch import Tensor
 
-from ca_film.network.painter import Painter, network_lightness
+from ca_film.network.lightness import network_lightness
+from ca_film.network.painter import Painter
 from ca_film.progress import Progress, advance
 from ca_film.source.film import Film
 
-__all__ = ["backward_windows", "paint_backward"]
-
-REACH = 48
-
-
-def backward_windows(shots: Sequence[range], anchored: Sequence[int], reach: int = REACH) -> list[range]:
-    """The stretches that a pass against time covers, each ending with an anchored frame.
-
-    A stretch begins after the cut, after the anchored frame before it, or `reach` frames earlier.
-
-    Args:
-        shots: of the film.
-        anchored: numbers of the frames that references are anchored to.
-        reach: most frames in a stretch.
-
-    Returns:
-        The stretches, in order, of two frames or more.
-
-    Example:
-        >>> backward_windows([range(0, 100), range(100, 110)], [3, 80, 105], reach=10)
-        [range(0, 4), range(71, 81), range(100, 106)]
-    """
-    windows = []
-    for shot in shots:
-        free = shot.start
-        for index in sorted(number for number in anchored if number in shot):
-            windows.append(range(max(free, index + 1 - reach), index + 1))
-            free = index + 1
-    return [window for window in windows if len(window) > 1]
+__all__ = ["paint_backward"]
 
 
 def paint_backward(
@@ -52,21 +26,21 @@ def paint_backward(
     windows: Sequence[range],
     painter: Painter,
     size: tuple[int, int],
-    known: Mapping[int, Float[Tensor, "2 h w"]],
+    known: Mapping[int, GivenColors],
     progress: Progress,
-) -> Iterator[tuple[range, Float[Tensor, "t 2 h w"]]]:
+) -> Iterator[tuple[range, Float[Tensor, "t c h w"]]]:
     """Colour stretches against time.
 
     Args:
         film: the film.
-        windows: in order, as `backward_windows` gives them.
+        windows: in order, as `ca_model.backward_windows` gives them.
         painter: the network.
         size: height and width at which it sees the film.
         known: ab of the anchored frames, by number.
         progress: is told the frames.
 
     Yields:
-        Each stretch and its ab, in the order shown.
+        Each stretch and its colours, in the order shown: ab, and the trust of each pixel's track if there are tracks.
     """
     waiting = list(windows)
     lightness: list[Tensor] = []
@@ -76,8 +50,9 @@ def paint_backward(
             lightness.append(network_lightness(film, frame, size))
             advance(progress)
         if frame.index >= window.stop - 1:
-            passed = painter.paint(reversed(lightness), {0: known[window.stop - 1]})
-            yield window, torch.stack([prediction.ab for prediction in passed][::-1])
+            passed = painter.paint(reversed(lightness), window[::-1], known)
+            kept = [one.ab if one.trust is None else torch.cat((one.ab, one.trust)) for one in passed]
+            yield window, torch.stack(kept[::-1])
             del waiting[0]
             lightness = []
             if not waiting:

@@ -7,11 +7,12 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ca_model import RecurrentState
+from ca_model import GivenColors, RecurrentState
 from jaxtyping import Float
 from torch import Tensor
 
-from ca_film.network.painter import Painter, network_lightness
+from ca_film.network.lightness import network_lightness
+from ca_film.network.painter import Painter
 from ca_film.network.prefetch import Prefetch
 from ca_film.source.film import ColoredFrame, Film, Frame
 
@@ -26,13 +27,13 @@ class Run:
 
     Args:
         frames: their numbers; never across a cut.
-        given: colours known beforehand, at the network's size, by frame number.
+        given: colours known beforehand, at the network's size, by frame number; those of other frames do not matter.
         seen: how many of them, at the beginning, are looked at again and do not come out.
         state: what the network was left in before the others; None where a shot begins.
     """
 
     frames: range
-    given: Mapping[int, Float[Tensor, "2 h w"]]
+    given: Mapping[int, GivenColors]
     seen: int = 0
     state: RecurrentState | None = None
 
@@ -51,7 +52,7 @@ def plan_runs(
     missing: Sequence[range],
     lookback: int,
     kept_state: Callable[[int], RecurrentState | None],
-    given: Mapping[int, Float[Tensor, "2 h w"]],
+    given: Mapping[int, GivenColors],
 ) -> list[Run]:
     """For every shot with something missing, a run to its end: from its beginning, or from a kept state.
 
@@ -70,12 +71,11 @@ def plan_runs(
         first = next((segment.start for segment in missing if segment.start in shot), None)
         if first is None:
             continue
-        known = {index: ab for index, ab in given.items() if index in shot}
         state = kept_state(first) if first - lookback >= shot.start else None
         if state is None:
-            runs.append(Run(shot, known))
+            runs.append(Run(shot, given))
         else:
-            runs.append(Run(range(first - lookback, shot.stop), known, lookback, state))
+            runs.append(Run(range(first - lookback, shot.stop), given, lookback, state))
     return runs
 
 
@@ -116,14 +116,14 @@ def _decode(film: Film, runs: Sequence[Run], size: tuple[int, int]) -> Iterator[
 
 def _color(decoded: Prefetch[_Seen], painter: Painter) -> Iterator[ColoredFrame]:
     """Run the network run by run; its output lags a few frames behind its input."""
-    for start, group in itertools.groupby(decoded, key=lambda seen: seen.run.frames.start):
+    for _, group in itertools.groupby(decoded, key=lambda seen: seen.run.frames.start):
         first = next(group)
-        given = {index - start: ab for index, ab in first.run.given.items() if index >= start}
+        run = first.run
         waiting: deque[_Seen] = deque()
         lightness = _remember(itertools.chain([first], group), waiting)  # noqa: B031 - the first, then the rest
-        for made in painter.paint(lightness, given, first.run.state):
+        for made in painter.paint(lightness, run.frames, run.given, run.state):
             seen = waiting.popleft()
-            yield ColoredFrame(seen.frame, seen.lightness, made.ab, made.confidence, made.state)
+            yield ColoredFrame(seen.frame, seen.lightness, made.ab, made.confidence, made.state, made.trust)
 
 
 def _remember(frames: Iterable[_Seen], waiting: deque[_Seen]) -> Iterator[Float[Tensor, "1 h w"]]:

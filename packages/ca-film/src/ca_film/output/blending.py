@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from ca_model import blend_passes
 from jaxtyping import Float
 from torch import Tensor
 
 from ca_film.output.work import WorkFolder
+from ca_film.source.film import ColoredFrame
 
 __all__ = ["BackwardColors"]
 
@@ -33,20 +35,20 @@ class BackwardColors:
         """The stretches that are not kept yet."""
         return [window for window in self._windows if not self._work.has(_KIND, window)]
 
-    def keep(self, window: range, ab: Float[Tensor, "t 2 h w"]) -> None:
-        """Keep the colours of a stretch, in half precision."""
-        self._work.keep_array(_KIND, window, ab.half().numpy())
+    def keep(self, window: range, colors: Float[Tensor, "t c h w"]) -> None:
+        """Keep the ab of a stretch, and as a third channel the trust of its tracks if it has any, in half precision."""
+        self._work.keep_array(_KIND, window, colors.half().numpy())
 
-    def blend(self, index: int, ab: Float[Tensor, "2 h w"]) -> Float[Tensor, "2 h w"]:
-        """Mix a frame's forward colours with its backward ones, whose share grows towards the anchored frame.
+    def blend(self, colored: ColoredFrame) -> Float[Tensor, "2 h w"]:
+        """Mix a frame's forward colours with its backward ones (`ca_model.blend_passes`).
 
         Args:
-            index: number of the frame.
-            ab: of the forward pass.
+            colored: the frame after the forward pass.
 
         Returns:
-            The mixture; `ab` itself where no pass against time reaches.
+            The mixture; the forward ab itself where no pass against time reaches.
         """
+        index, ab = colored.frame.index, colored.ab
         window = next((window for window in self._windows if index in window), None)
         if window is None:
             return ab
@@ -55,6 +57,7 @@ class BackwardColors:
             assert kept is not None, f"no backward colours of {window}"
             self._open = window, kept
         place = index - window.start
-        share = (place + 1) / len(window)
         other = torch.from_numpy(np.asarray(self._open[1][place], np.float32))
-        return torch.lerp(ab, other, share)
+        tracked = colored.trust is not None and len(other) > 2
+        trust = (colored.trust, other[2:]) if tracked and colored.trust is not None else None
+        return blend_passes(ab, other[:2], (place + 1) / len(window), trust)

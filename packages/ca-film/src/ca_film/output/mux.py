@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -51,15 +51,20 @@ class Joined:
         frames: number of coloured frames.
         copied: one line for each copied stream.
         notes: what could not be copied, and why.
+        refused: numbers of the source's streams that the container does not take.
     """
 
     frames: int = 0
+    refused: set[int] = field(default_factory=set)
     copied: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
 def rehearse(out: Path, film: Film, encoding: Encoding, choice: StreamChoice) -> Joined:
-    """Open the output as it will be and throw it away, so that what cannot work fails before the work.
+    """Write the output's beginning as it will be and throw it away, so that what cannot work fails before the work.
+
+    Each stream of the source is tried by itself first, with one packet of its own: what the container refuses is left
+    out, and named.
 
     Args:
         out: a scratch path with the output's suffix.
@@ -75,11 +80,50 @@ def rehearse(out: Path, film: Film, encoding: Encoding, choice: StreamChoice) ->
     """
     joined = Joined()
     try:
+        if not film.path.is_dir():
+            for index, label in _copied_streams(film, choice):
+                reason = _refusal(out, film, encoding, choice, index)
+                if reason is not None:
+                    joined.refused.add(index)
+                    joined.notes.append(f"{label} is left out: {out.suffix} cannot hold it ({reason})")
         with _Output(out, film, encoding, choice, joined):
             pass
     finally:
         out.unlink(missing_ok=True)
     return joined
+
+
+def _copied_streams(film: Film, choice: StreamChoice) -> list[tuple[int, str]]:
+    with open_video(film.path) as source:
+        colored = choose_stream(source, film.path).index
+        return [
+            (stream.index, _label(stream))
+            for stream in source.streams
+            if stream.index != colored and choice.keeps(stream.type)
+        ]
+
+
+def _refusal(out: Path, film: Film, encoding: Encoding, choice: StreamChoice, index: int) -> str | None:
+    """Why the container does not take a stream beside the coloured one; None where it does."""
+    with open_video(film.path) as source:
+        others = {stream.index for stream in source.streams} - {index}
+    trial = Joined(refused=others)
+    try:
+        with _Output(out, film, encoding, choice, trial) as output:
+            packet = next((packet for _, packet in output.copied_packets([])), None)
+            if packet is not None:
+                output.mux(packet)
+    except FilmError as error:
+        cause = error.__cause__
+        return str(getattr(cause, "strerror", None) or cause or error)
+    return None if trial.copied else "it does not take such a stream"
+
+
+def _label(stream: Stream) -> str:
+    codec = (
+        stream.codec_context.name if stream.codec_context else stream.metadata.get("handler_name", "no codec")
+    )
+    return f"{stream.type} stream {stream.index} ({codec})"
 
 
 def join(
@@ -90,6 +134,7 @@ def join(
     segments: Sequence[range],
     survey: Survey,
     choice: StreamChoice,
+    refused: Set[int] = frozenset(),
 ) -> Joined:
     """Write the final file: coloured frames with the film's timestamps, all else copied packet by packet.
 
@@ -101,6 +146,7 @@ def join(
         segments: all of them, in order.
         survey: of the source.
         choice: which streams are copied.
+        refused: numbers of streams that the rehearsal found the container not to take.
 
     Returns:
         What went in.
@@ -108,7 +154,7 @@ def join(
     Raises:
         FilmError: if writing fails (a full disk, for one).
     """
-    joined = Joined()
+    joined = Joined(refused=set(refused))
     with _Output(out, film, encoding, choice, joined) as output:
         if any(store.extradata(segment) != output.extradata for segment in segments):
             raise FilmError("the kept work was encoded by another version of the encoder; use --restart")
@@ -132,7 +178,7 @@ class _Output:
     ) -> None:
         self._out = out
         self._time_base = film.format.time_base
-        self._source: InputContainer | None = open_video(film.path) if film.path.is_file() else None
+        self._source: InputContainer | None = None if film.path.is_dir() else open_video(film.path)
         self._targets: dict[int, Stream] = {}
         self._container = self._open(film.format)
         try:
@@ -230,7 +276,7 @@ class _Output:
                 _copy_stream_tags(stream, self.video)
                 if any(name.lower() == "alpha_mode" for name in stream.metadata):
                     joined.notes.append("alpha is left out: the film keeps it beside its frames, not in them")
-            elif choice.keeps(stream.type):
+            elif choice.keeps(stream.type) and stream.index not in joined.refused:
                 self._copy_stream(stream, joined)
 
     def _add_video(self, film: FilmFormat, encoding: Encoding) -> None:
@@ -242,8 +288,7 @@ class _Output:
             self.video.set_display_rotation(film.rotation)
 
     def _copy_stream(self, stream: Stream, joined: Joined) -> None:
-        codec = stream.codec_context.name if stream.codec_context else "no codec"
-        label = f"{stream.type} stream {stream.index} ({codec})"
+        label = _label(stream)
         try:
             if stream.type in ("audio", "video", "subtitle") and stream.codec_context is None:
                 raise ValueError("unknown codec")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -36,19 +37,23 @@ __all__ = ["Renderer"]
 class Renderer:
     """Brings the network's colours to the film's own frames.
 
-    A frame that a reference is anchored to takes that reference's own colours.
+    A frame that a reference is anchored to takes that reference's own colours, of a partial one where it is opaque.
 
     Args:
         film: the film.
-        references: its references; the anchored ones are used here.
+        references: its references, looked at when the first frame comes: a survey may anchor some of them till then.
         look: how strong the colours are.
     """
 
     def __init__(self, film: Film, references: list[Reference], look: Look) -> None:
         self._film = film
         self._format = film.format
-        self._anchored = {ref.frame: ref for ref in references if ref.frame is not None}
+        self._references = references
         self._look = look
+
+    @cached_property
+    def _anchored(self) -> dict[int, Reference]:
+        return {ref.frame: ref for ref in self._references if ref.frame is not None}
 
     def chroma(
         self, colored: ColoredFrame, encoding: Encoding
@@ -116,11 +121,15 @@ class Renderer:
         size = (guide.shape[-2], guide.shape[-1])
         anchored = self._anchored.get(colored.frame.index)
         degrees = -self._format.rotation
+        own, share = None, None
         if anchored is not None:
-            shown = (size[1], size[0]) if round(degrees / 90) % 2 else size
-            ab = turn(anchored.full_ab(shown), degrees)
+            own, share = anchored.full_ab((size[1], size[0]) if round(degrees / 90) % 2 else size)
+        if own is not None and share is None:
+            ab = turn(own, degrees)
         else:
             ab = _upsample(turn(colored.ab, degrees), turn(colored.lightness, degrees), guide)
+            if own is not None and share is not None:
+                ab = torch.lerp(ab, turn(own, degrees), turn(share, degrees))
         ab = ab * self._look.factor
         return _half_grey(ab, self._format.rotation) if self._look.compare else ab
 

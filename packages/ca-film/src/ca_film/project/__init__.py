@@ -7,7 +7,6 @@ from ca_film.project.folder import SUFFIX, ProjectFolder, is_project, project_fo
 from ca_film.project.model import ALL_SHOTS, OWN_SHOT, Project, Shot, Still
 from ca_film.project.painting import (
     Stroke,
-    complete,
     load_strokes,
     paint,
     save_strokes,
@@ -32,7 +31,6 @@ __all__ = [
     "Viewer",
     "color_stretches",
     "colorize_project",
-    "complete",
     "is_project",
     "load_strokes",
     "next_frame",

@@ -14,7 +14,9 @@ from jaxtyping import Float, UInt8, UInt16
 from torch import Tensor
 
 from ca_film.errors import FilmError
-from ca_film.network.painter import Painter, network_lightness
+from ca_film.network.lightness import network_lightness
+from ca_film.network.painter import Painter
+from ca_film.network.selection import Selection
 from ca_film.network.weights import LoadedModel, choose_device, load_weights
 from ca_film.output.work import file_signature
 from ca_film.project.folder import ProjectFolder
@@ -67,7 +69,7 @@ class Colorist:
         self.folder, self.project = folder, project
         self.size = network_size(film.format.shown_size, project.size, film.format.shown_pixel_aspect)
         self.loaded: LoadedModel = load_weights(project.weights)
-        self._device = choose_device(device)
+        self._model = self.loaded.model.to(choose_device(device)).eval()
         self._painters: dict[tuple[str, ...], Painter] = {}
         self._growing: dict[str, GrowingColors] = {}
         self._covered: dict[str, UInt8[np.ndarray, " t"]] = {}
@@ -137,7 +139,8 @@ class Colorist:
 
     def read_ab(self, picture: Path) -> Float[Tensor, "2 h w"]:
         """ab/110 of a picture at the network's size."""
-        return prepare_references([picture], self.project.size)[0].network_ab(self.size)
+        ab = prepare_references([picture], self.project.size)[0].network_ab(self.size)
+        return ab if isinstance(ab, Tensor) else ab[0]
 
     def run(self, stretch: Stretch, lightness: Lightness) -> Generator[int, None, None]:
         """Colour a stretch and keep it; between two frames the caller may do something else, or stop.
@@ -159,12 +162,14 @@ class Colorist:
 
         given = {}
         if stretch.anchor is not None:
-            given[0] = self.reference(stretch.anchor).network_ab(self.size)
+            given[stretch.order[0]] = self.reference(stretch.anchor).network_ab(self.size)
         name = self.kept.name(stretch)
         painter, growing = self._painter_of(stretch.stills), self.kept.grow(stretch, self.size)
         self._growing[name] = growing
         try:
-            for index, predicted in zip(stretch.order, painter.paint(look(), given), strict=True):
+            for index, predicted in zip(
+                stretch.order, painter.paint(look(), stretch.order, given), strict=True
+            ):
                 growing.put(index, predicted.ab, predicted.confidence, seen.pop(index))
                 yield index
             growing.finish()
@@ -182,7 +187,7 @@ class Colorist:
         Returns:
             Its colours.
         """
-        predicted = next(iter(self._painter_of(stills).paint([lightness])))
+        predicted = next(iter(self._painter_of(stills).paint([lightness], range(0, 1), {})))
         return FrameColors(predicted.ab, predicted.confidence)
 
     def _painter_of(self, stills: Sequence[Still]) -> Painter:
@@ -191,8 +196,8 @@ class Colorist:
             while len(self._painters) >= _MOST_PAINTERS:
                 self._painters.pop(next(iter(self._painters)))
             references = [self.reference(still) for still in stills]
-            with torch.no_grad():
-                self._painters[key] = Painter(self.loaded.model, references, self._device)
+            everywhere = Selection([(range(0, 1), tuple(range(len(references))))])
+            self._painters[key] = Painter(self._model, references, everywhere)
         return self._painters[key]
 
 

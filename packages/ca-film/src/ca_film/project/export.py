@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +16,19 @@ import numpy as np
 import torch
 from ca_data import write_atomically
 
-from ca_film.colorize import Result, check_paths, choose_output, made_parent
-from ca_film.errors import FilmError
+from ca_film.colorize import (
+    Result,
+    check_paths,
+    check_taken,
+    choose_output,
+    made_parent,
+    publish,
+    report_path,
+)
+from ca_film.errors import FilmError, writing
 from ca_film.options import ColorizeOptions, Look
 from ca_film.output.coverage import Coverage, write_report
-from ca_film.output.mux import rehearse
+from ca_film.output.encoding import Encoding
 from ca_film.output.rendering import Renderer
 from ca_film.output.segments import split_shots
 from ca_film.output.targets import FolderTarget, Target, VideoTarget
@@ -69,40 +77,57 @@ def colorize_project(
     out, options, progress = Path(out), options or ColorizeOptions(), progress or Progress()
     place = ProjectFolder(folder)
     project = place.load()
-    options = replace(options, references=tuple(place.path / still.file for still in project.stills))
-    check_paths(project.film, out, options)
+    stills = tuple(place.path / still.file for still in project.stills)
+    taken = check_paths(project.film, out, replace(options, references=stills))
     film = open_film(project.film, options.rate)
     colorist = Colorist(place, project, film, options.device)
     encoding = choose_output(film, out, options)
-    notes = list(encoding.notes) if encoding else []
-    with made_parent(out):
-        if encoding:
-            scratch = out.with_name(f".{out.stem}.rehearsal{out.suffix.lower()}")
-            notes += rehearse(scratch, film, encoding, options.streams).notes
-    survey, project = survey_project(place, project, film, progress)
-    colorist.project = project
+    survey, colorist.project = survey_project(place, project, film, progress)
     signature = _signature(colorist, options, f"{encoding} {options.png_depth}", len(survey))
-    with WorkFolder(out, signature, restart=options.restart) as work:
+    if taken:
+        check_taken(out, options, signature)
+    with writing(out), made_parent(out), WorkFolder(out, signature, restart=options.restart) as work:
         renderer = _ShotRenderer(film, colorist, len(survey))
-        target: Target = (
-            VideoTarget(film, renderer, encoding, work, options.streams)
-            if encoding
-            else FolderTarget(film, renderer, work, options.png_depth)
-        )
-        segments = split_shots([shot for shot in project.ranges(len(survey)) if shot], options.segment)
-        while True:
-            color_in_order(colorist, film, len(survey), progress)
-            if _write(colorist, film, segments, target, Coverage(work), len(survey), progress):
-                break
-        progress.stage("writing", None)
-        joined = target.publish(out, survey, segments)
-        report = None
-        if options.report:
-            report = out.with_name(out.name + ".coverage.html")
-            write_report(report, out, survey, Coverage(work).grids(segments), renderer.anchored)
-        work.remove()
+        target: Target
+        if encoding:
+            target = VideoTarget(film, renderer, encoding, work, options.streams)
+        else:
+            target = FolderTarget(film, renderer, work, options.png_depth, out if out.is_dir() else None)
+        job = _Job(colorist, film, survey, target, work, progress)
+        return publish(out, work, target, lambda: _make(job, out, options, encoding, renderer.anchored))
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Everything that colouring and writing one project takes."""
+
+    colorist: Colorist
+    film: Film
+    survey: Survey
+    target: Target
+    work: WorkFolder
+    progress: Progress
+
+
+def _make(
+    job: _Job, out: Path, options: ColorizeOptions, encoding: Encoding | None, anchored: list[Reference]
+) -> Result:
+    """Make everything but the output's name, inside the work folder."""
+    notes = [*(encoding.notes if encoding else []), *job.target.rehearse()]
+    survey, total = job.survey, len(job.survey)
+    shots = [frames for frames in job.colorist.project.ranges(total) if frames]
+    segments, coverage = split_shots(shots, options.segment), Coverage(job.work)
+    color_in_order(job.colorist, job.film, total, job.progress)
+    while not _write(job, segments, coverage):
+        color_in_order(job.colorist, job.film, total, job.progress)
+    job.progress.stage("writing", None)
+    joined = job.target.prepare(survey, segments)
+    report = report_path(out) if options.report else None
+    if report:
+        grids = coverage.grids(segments)
+        write_report(job.work.report_file(), job.target.made, out.name, survey, grids, anchored)
     notes += [note for note in [*survey.notes, *joined.notes] if note not in notes]
-    return Result(out, joined.frames, len(project.shots), joined.copied, notes, survey.problems, report)
+    return Result(out, joined.frames, len(shots), joined.copied, notes, survey.problems, report)
 
 
 def survey_project(
@@ -199,19 +224,12 @@ class _ShotRenderer(Renderer):
         return super()._ab(colored, guide)
 
 
-def _write(
-    colorist: Colorist,
-    film: Film,
-    segments: Sequence[range],
-    target: Target,
-    coverage: Coverage,
-    total: int,
-    progress: Progress,
-) -> bool:
+def _write(job: _Job, segments: Sequence[range], coverage: Coverage) -> bool:
     """Render and encode what is missing; False where kept colours turn out not to be of these frames."""
+    colorist, film, target, total = job.colorist, job.film, job.target, len(job.survey)
     todo = [segment for segment in segments if not target.has(segment)]
-    progress.stage("rendering", total)
-    progress.advance(total - sum(map(len, todo)))
+    job.progress.stage("rendering", total)
+    job.progress.advance(total - sum(map(len, todo)))
     if not todo:
         return True
     stretches = colorist.stretches(total)
@@ -225,11 +243,12 @@ def _write(
                 if stale := _stale(colorist, parts, frame.index, checksum(codes)):
                     for stretch in stale:
                         colorist.kept.drop(stretch)
+                    coverage.drop()
                     return False
                 colors = colorist.colors(frame.index, stretches) or _grey(colorist)
                 target.add(ColoredFrame(frame, from_codes(codes), colors.ab, colors.confidence))
                 coverage.add(colors.confidence)
-                advance(progress)
+                advance(job.progress)
             coverage.keep(segment)
             target.finish()
     finally:

@@ -21,7 +21,7 @@ from ca_data import (
     upsample_chroma,
     write_atomically,
 )
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float
 from PIL import Image, ImageDraw
 from torch import Tensor
 
@@ -30,7 +30,6 @@ from ca_film.errors import FilmError
 __all__ = [
     "REACH",
     "Stroke",
-    "complete",
     "load_strokes",
     "paint",
     "rasterize",
@@ -133,42 +132,6 @@ def paint(
     base = torch.zeros(2, *size) if proposal is None else _enlarged(proposal, low, lightness)
     ab, painted = rasterize(strokes, size, base)
     return spread_color(lightness, ab, painted, base, reach=None if proposal is None else REACH)
-
-
-def complete(
-    image: UInt8[np.ndarray, "h w 4"],
-    lightness: Float[Tensor, "1 h w"],
-    proposal: Float[Tensor, "2 ph pw"] | None,
-    low: Float[Tensor, "1 ph pw"] | None,
-) -> Float[Tensor, "2 h w"]:
-    """Colours of a frame from a partial still: its opaque pixels are strokes, what is transparent is completed.
-
-    Args:
-        image: sRGB and alpha, of any size; a pixel counts where alpha is 128 or more.
-        lightness: `1 h w` of the frame.
-        proposal: as for `paint`.
-        low: as for `paint`.
-
-    Returns:
-        `2 h w`, ab/110.
-
-    Raises:
-        FilmError: if no pixel is opaque.
-    """
-    size = (lightness.shape[-2], lightness.shape[-1])
-    pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
-    opaque = (pixels[3:] >= 128).float()
-    if not bool(opaque.any()):
-        raise FilmError("the still is transparent everywhere; paint on it first")
-    covered = (
-        torch.nn.functional.adaptive_avg_pool2d(opaque, size)[0] if size != opaque.shape[-2:] else opaque[0]
-    )
-    ab = resize(normalize_lab(rgb_to_lab(pixels[:3]))[1:] * opaque, size) / resize(opaque, size).clamp(
-        min=0.5
-    )
-    base = torch.zeros(2, *size) if proposal is None else _enlarged(proposal, low, lightness)
-    reach = None if proposal is None else REACH
-    return spread_color(lightness, ab, covered >= 0.5, base, reach=reach)
 
 
 def write_still(path: Path, lightness: Float[Tensor, "1 h w"], ab: Float[Tensor, "2 h w"]) -> None:

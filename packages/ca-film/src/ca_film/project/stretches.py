@@ -11,9 +11,11 @@ from itertools import pairwise
 
 from ca_film.project.model import Project, Still
 
-__all__ = ["BACKWARD_REACH", "Stretch", "mixture", "plan_stretches"]
+__all__ = ["BACKWARD_REACH", "MOST_OTHERS", "Stretch", "mixture", "plan_stretches"]
 
 BACKWARD_REACH = 240
+# Stills from other shots that the network sees at once: time and memory stay bounded, and alike stills do not mix.
+MOST_OTHERS = 6
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ def plan_stretches(project: Project, total: int) -> list[Stretch]:
     """All stretches of a project; a shot that is left grey, or that no still colours, has none.
 
     In a shot, the network goes forward from every anchored still to the next, and backward from every one to the
-    one before, at most 240 frames. It sees the stills at both ends of its stretch and those from other shots.
+    one before, at most 240 frames. It sees the stills at both ends of its stretch and those bound from other shots, the
+    six nearest at most.
 
     Args:
         project: the project.
@@ -71,7 +74,9 @@ def _in_shot(frames: range, stills: Sequence[Still]) -> Iterator[Stretch]:
     inside = sorted(
         (s for s in stills if s.frame is not None and s.frame in frames), key=lambda s: s.frame or 0
     )
-    others = tuple(still for still in stills if still not in inside)
+    middle = (frames.start + frames.stop) // 2
+    foreign = [still for still in stills if still not in inside]
+    others = tuple(sorted(foreign, key=lambda still: abs((still.frame or 0) - middle))[:MOST_OTHERS])
     if not inside or (inside[0].frame or 0) - frames.start >= BACKWARD_REACH:
         # Too far before the first still to be reached from it.
         stop = frames.stop if not inside else inside[0].frame or 0

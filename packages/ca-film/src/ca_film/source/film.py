@@ -109,6 +109,7 @@ class ColoredFrame:
         ab: `2 h w`, ab/110.
         confidence: `1 h w` in [0, 1], how well the references cover each place.
         state: what the network needs to go on after this frame, on the network's device.
+        trust: `1 h w` in [0, 1], how well each pixel's track back to the last anchored frame held; None without tracks.
     """
 
     frame: Frame
@@ -116,6 +117,7 @@ class ColoredFrame:
     ab: Float[Tensor, "2 h w"]
     confidence: Float[Tensor, "1 h w"]
     state: RecurrentState | None = None
+    trust: Float[Tensor, "1 h w"] | None = None
 
 
 class Film(Protocol):
