@@ -168,6 +168,9 @@ def colorize(
     refs_per_shot: Annotated[
         int, typer.Option(min=1, help="Most stills the network sees at once; of more, each shot's best.")
     ] = 8,
+    still_pixels: Annotated[
+        int, typer.Option(help="Most pixels of a still; larger ones are refused undecoded.")
+    ] = 64_000_000,
     cuts: Annotated[
         str | None,
         typer.Option(help="Frames that begin a shot, as 120,348, or none; default found."),
@@ -189,6 +192,7 @@ def colorize(
     options = ColorizeOptions(
         references=tuple(refs),
         references_per_shot=refs_per_shot,
+        still_pixels=still_pixels,
         weights=weights,
         size=parse_size(size),
         device=device,

@@ -30,7 +30,7 @@ from ca_data.prepared import EvaluationSet, PreparedClip, VideoSource, changed_c
 from ca_data.references import ReferenceConfig
 from ca_data.resize import parse_size, resize
 from ca_data.seeding import sample_generator
-from ca_data.stills import ReferenceStill, list_references, load_reference, load_references
+from ca_data.stills import STILL_PIXELS, ReferenceStill, list_references, load_reference, load_references
 from ca_data.synthetic import SyntheticClip, synthetic_clip
 from ca_data.transfer import film_from_srgb, srgb_from_film
 from ca_data.video import StreamInfo, VideoError, VideoInfo, choose_stream, open_video, probe
@@ -48,6 +48,7 @@ from ca_data.yuv import (
 __all__ = [
     "AB_SCALE",
     "LIGHTNESS_SCALE",
+    "STILL_PIXELS",
     "AugmentConfig",
     "Clip",
     "ClipCache",

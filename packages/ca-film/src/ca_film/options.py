@@ -7,9 +7,14 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
+from ca_data import STILL_PIXELS
+
 from ca_film.errors import FilmError
 
 __all__ = ["ColorizeOptions", "Look", "StillBinding", "StreamChoice"]
+
+# What Pillow opens at most: twice its Image.MAX_IMAGE_PIXELS.
+_MOST_STILL_PIXELS = 178_956_970
 
 
 @dataclass(frozen=True)
@@ -121,9 +126,10 @@ class ColorizeOptions:
         segment: most frames between two points from which interrupted work can go on.
         bindings: of stills that are for parts of the film only.
         references_per_shot: most stills that the network sees at once; of more, the best for each shot.
+        still_pixels: width times height above which a still is refused, undecoded; up to 178 956 970.
 
     Raises:
-        FilmError: if `png_depth`, `rate`, `segment` or `references_per_shot` is out of range.
+        FilmError: if `png_depth`, `rate`, `segment`, `references_per_shot` or `still_pixels` is out of range.
 
     Example:
         >>> [path.name for path in ColorizeOptions("stills/swan.png").stills]
@@ -148,6 +154,7 @@ class ColorizeOptions:
     segment: int = 240
     bindings: Sequence[StillBinding] = ()
     references_per_shot: int = 8
+    still_pixels: int = STILL_PIXELS
 
     def __post_init__(self) -> None:
         if self.png_depth not in (8, 16):
@@ -159,6 +166,11 @@ class ColorizeOptions:
         if self.references_per_shot < 1:
             raise FilmError(
                 f"--refs-per-shot must be 1 or more, got {self.references_per_shot}; leave it out for 8"
+            )
+        if not 1 <= self.still_pixels <= _MOST_STILL_PIXELS:
+            raise FilmError(
+                f"--still-pixels must lie in 1..{_MOST_STILL_PIXELS}, got {self.still_pixels}; "
+                f"leave it out for {STILL_PIXELS}"
             )
 
     @property
