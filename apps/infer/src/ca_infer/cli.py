@@ -146,7 +146,8 @@ def colorize(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that is there.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Throw unfinished work away.")] = False,
     codec: Annotated[
-        str | None, typer.Option(help="h264, hevc, av1, vp9, prores, ffv1; default by ending and bit depth.")
+        str | None,
+        typer.Option(help="h264, hevc, av1, vp9, prores, dnxhr, ffv1; default by ending and bit depth."),
     ] = None,
     crf: Annotated[int | None, typer.Option(min=0, max=63, help="Constant quality of the codec.")] = None,
     pix_fmt: Annotated[

@@ -33,7 +33,7 @@ from ca_data.seeding import sample_generator
 from ca_data.stills import STILL_PIXELS, ReferenceStill, list_references, load_reference, load_references
 from ca_data.synthetic import SyntheticClip, synthetic_clip
 from ca_data.transfer import film_from_srgb, srgb_from_film
-from ca_data.video import StreamInfo, VideoError, VideoInfo, choose_stream, open_video, probe
+from ca_data.video import StreamInfo, VideoError, VideoInfo, choose_stream, file_url, open_video, probe
 from ca_data.video_reader import FilmFrame, VideoReader, plane
 from ca_data.yuv import (
     YuvCoding,
@@ -76,6 +76,7 @@ __all__ = [
     "davis_clips",
     "degrade_color",
     "denormalize_lab",
+    "file_url",
     "film_from_srgb",
     "lab_to_rgb",
     "list_clips",
