@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import av
-import numpy as np
 import pytest
 from ca_film import ColorizeOptions, FilmError, colorize
 from ca_film.source.video import VideoFilm
@@ -54,9 +53,7 @@ def test_a_name_like_an_address_is_a_file(
     assert (result.frames, streams(tmp_path / "rtmp:out.mkv")) == (7, [("video", "ffv1")])
 
 
-def test_a_name_that_is_not_utf8_is_one_line(
-    tmp_path: Path, still: Path, make_film: Callable[..., Path]
-) -> None:
+def test_a_name_that_is_not_utf8_is_one_line(tmp_path: Path, make_film: Callable[..., Path]) -> None:
     try:
         odd = make_film().rename(tmp_path / "fil\udce9m.mkv")
     except (OSError, UnicodeError):

@@ -153,7 +153,8 @@ def colorize(
     pix_fmt: Annotated[
         str | None, typer.Option(help="Storage, such as yuv420p10le; default nearest to the film's.")
     ] = None,
-    png_depth: Annotated[int, typer.Option(help="Bits of PNG files: 8 or 16.")] = 8,
+    png_depth: Annotated[int, typer.Option(help="Bits of PNG and TIFF files: 8 or 16.")] = 8,
+    frames: Annotated[str, typer.Option(help="Files of an output folder: png or tiff.")] = "png",
     fps: Annotated[str, typer.Option(help="Frame rate of a folder that becomes a video.")] = "24",
     saturation: Annotated[float, typer.Option(min=0.0, max=4.0, help="Factor on the colours.")] = 1.0,
     strength: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of colour against grey.")] = 1.0,
@@ -204,6 +205,7 @@ def colorize(
         crf=crf,
         pixel_format=pix_fmt,
         png_depth=png_depth,
+        frames=frames,
         streams=StreamChoice(copy_audio, copy_subtitles, copy_data, copy_metadata),
         rate=parse_rate(fps),
         cuts=parse_cuts(cuts),

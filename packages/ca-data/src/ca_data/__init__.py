@@ -25,7 +25,7 @@ from ca_data.davis import davis_clips
 from ca_data.files import write_atomically
 from ca_data.film_color import chroma_for_luma, luma_to_lightness
 from ca_data.frames import Clip, FrameFolder, list_clips, write_frames
-from ca_data.images import read_image, read_partial_image
+from ca_data.images import natural_order, read_image, read_partial_image
 from ca_data.prepared import EvaluationSet, PreparedClip, VideoSource, changed_clips, video_sources
 from ca_data.references import ReferenceConfig
 from ca_data.resize import parse_size, resize
@@ -86,6 +86,7 @@ __all__ = [
     "luma_from_codes",
     "luma_to_codes",
     "luma_to_lightness",
+    "natural_order",
     "network_to_rgb",
     "normalize_lab",
     "open_video",

@@ -118,7 +118,8 @@ class ColorizeOptions:
         codec: encoder of a video, None for the default.
         crf: its constant quality.
         pixel_format: its storage.
-        png_depth: bits of PNG files, 8 or 16.
+        png_depth: bits of PNG and TIFF files, 8 or 16.
+        frames: files of a folder, `png` or `tiff`.
         streams: which streams of the source are copied.
         rate: frames per second of a folder of frames that becomes a video.
         cuts: numbers of the frames that begin a shot, () for none; None to look for them.
@@ -129,7 +130,7 @@ class ColorizeOptions:
         still_pixels: width times height above which a still is refused, undecoded; up to 178 956 970.
 
     Raises:
-        FilmError: if `png_depth`, `rate`, `segment`, `references_per_shot` or `still_pixels` is out of range.
+        FilmError: if `png_depth`, `frames`, `rate`, `segment`, `references_per_shot` or `still_pixels` is out of range.
 
     Example:
         >>> [path.name for path in ColorizeOptions("stills/swan.png").stills]
@@ -147,6 +148,7 @@ class ColorizeOptions:
     crf: int | None = None
     pixel_format: str | None = None
     png_depth: int = 8
+    frames: str = "png"
     streams: StreamChoice = field(default_factory=StreamChoice)
     rate: Fraction = Fraction(24)
     cuts: Sequence[int] | None = None
@@ -159,6 +161,8 @@ class ColorizeOptions:
     def __post_init__(self) -> None:
         if self.png_depth not in (8, 16):
             raise FilmError(f"--png-depth must be 8 or 16, got {self.png_depth}; choose one of them")
+        if self.frames not in ("png", "tiff"):
+            raise FilmError(f"--frames must be png or tiff, got '{self.frames}'; choose one of them")
         if not 0 < self.rate <= 1000:
             raise FilmError(f"--fps must lie between 0 and 1000, got '{self.rate}'; write 25 or 24000/1001")
         if self.segment < 1:

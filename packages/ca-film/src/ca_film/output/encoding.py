@@ -106,7 +106,11 @@ def choose_encoding(
     formats = _formats_of(encoder)
     chosen = _check_format(pixel_format, encoder, formats) if pixel_format else _nearest(film, formats)
     layout = av.VideoFormat(chosen, *reversed(film.size))
-    coding = replace(film.coding, bits=layout.components[0].bits)
+    coding = replace(
+        film.coding,
+        bits=layout.components[0].bits,
+        full_range=film.coding.full_range and _keeps_range(film, encoder),
+    )
     return Encoding(
         encoder,
         chosen,
@@ -200,7 +204,7 @@ def _with_luma(frame: Frame, encoding: Encoding, film: FilmFormat) -> av.VideoFr
 def _change_depth(
     luma: Integer[np.ndarray, "h w"], source: YuvCoding, target: YuvCoding
 ) -> Integer[np.ndarray, "h w"]:
-    if source.bits == target.bits:
+    if (source.bits, source.full_range) == (target.bits, target.full_range):
         return luma
     codes = torch.from_numpy(luma.astype(np.int32))
     return luma_to_codes(luma_from_codes(codes, source), target).numpy()
@@ -217,6 +221,11 @@ def _default_encoder(suffix: str, film: FilmFormat) -> str:
     if suffix == ".mxf" or (source == "dnxhd" and suffix in (".mov", ".mkv")):
         return "dnxhd" if _holds_dnxhr(film) else "prores_ks"
     return "libx264" if depth <= 8 else "libx265"
+
+
+def _keeps_range(film: FilmFormat, encoder: str) -> bool:
+    """A video keeps its own; deep frames of a folder are full range, which only an archive is sure to be read as."""
+    return bool(film.codec) or encoder == "ffv1"
 
 
 def _holds_dnxhr(film: FilmFormat) -> bool:

@@ -65,8 +65,8 @@ class Joined:
 def rehearse(out: Path, film: Film, encoding: Encoding, choice: StreamChoice) -> Joined:
     """Write the output's beginning as it will be and throw it away, so that what cannot work fails before the work.
 
-    A packet of each stream goes with it: some containers (MXF) look at a stream only then. Each stream of the source is tried by itself first, with one packet of its own: what the container refuses is left
-    out, and named.
+    A packet of each stream goes with it: some containers (MXF) look at a stream only then. Each stream of the source is
+    tried by itself first: what the container refuses is left out, and named.
 
     Args:
         out: a scratch path with the output's suffix.
