@@ -73,7 +73,7 @@ def blend_passes(
         0.25
         >>> sure, lost = torch.ones(1, 1, 1), torch.zeros(1, 1, 1)
         >>> round(blend_passes(one, other, 0.25, (sure, lost)).unique().item(), 3)
-        0.007
+        0.006
     """
     if trust is None:
         return torch.lerp(forward, backward, share)

@@ -99,7 +99,10 @@ def rasterize(
             draw.line(places, label, broad, joint="curve")
         for x, y in (places[0], places[-1]):
             radius = (broad - 1) / 2
-            draw.ellipse((x - radius, y - radius, x + radius, y + radius), label)
+            if radius:
+                draw.ellipse((x - radius, y - radius, x + radius, y + radius), label)
+            else:  # an ellipse without extent draws nothing
+                draw.point((round(x), round(y)), label)
     where = torch.from_numpy(np.array(labels, np.int64))
     colors = torch.zeros(len(strokes) + 1, 2)
     for number, stroke in enumerate(strokes, start=1):
