@@ -26,6 +26,7 @@ from ca_data.files import write_atomically
 from ca_data.film_color import chroma_for_luma, luma_to_lightness
 from ca_data.frames import Clip, FrameFolder, list_clips, write_frames
 from ca_data.images import natural_order, read_image, read_partial_image
+from ca_data.painting import spread_color
 from ca_data.prepared import EvaluationSet, PreparedClip, VideoSource, changed_clips, video_sources
 from ca_data.references import ReferenceConfig
 from ca_data.resize import parse_size, resize
@@ -35,6 +36,7 @@ from ca_data.synthetic import SyntheticClip, synthetic_clip
 from ca_data.transfer import film_from_srgb, srgb_from_film
 from ca_data.video import StreamInfo, VideoError, VideoInfo, choose_stream, file_url, open_video, probe
 from ca_data.video_reader import FilmFrame, VideoReader, plane
+from ca_data.video_seek import SeekingReader
 from ca_data.yuv import (
     YuvCoding,
     chroma_from_codes,
@@ -60,6 +62,7 @@ __all__ = [
     "ReferenceConfig",
     "ReferenceStill",
     "Sample",
+    "SeekingReader",
     "StreamInfo",
     "SyntheticClip",
     "VideoError",
@@ -101,6 +104,7 @@ __all__ = [
     "rgb_to_ycbcr",
     "sample_generator",
     "shift_hue",
+    "spread_color",
     "srgb_from_film",
     "synthetic_clip",
     "to_uint8",

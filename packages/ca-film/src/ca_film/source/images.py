@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
@@ -114,7 +115,7 @@ def _png16(pixels: np.ndarray) -> bytes:
 
 
 def _encoded(frame: av.VideoFrame, codec: str, options: dict[str, str]) -> bytes:
-    encoder = av.CodecContext.create(codec, "w")
+    encoder = cast("av.VideoCodecContext", av.CodecContext.create(codec, "w"))
     encoder.width, encoder.height, encoder.pix_fmt = frame.width, frame.height, frame.format.name
     encoder.time_base = 1  # type: ignore[assignment]
     encoder.options = options
