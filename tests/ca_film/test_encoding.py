@@ -2,13 +2,17 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
 import pytest
+from av.sidedata.sidedata import Type
 from ca_data import YuvCoding, plane
 from ca_film import FilmError, FilmFormat, Frame
+from ca_film.output import encoding as encoding_module
 from ca_film.output.encoding import choose_encoding, fill_frame, open_encoder
+from ca_film.output.hdr import has_dolby_vision
 
 
 def form(pixel_format: str = "yuv420p", size: tuple[int, int] = (46, 74), **more: object) -> FilmFormat:
@@ -147,3 +151,35 @@ def test_dnxhr_that_cannot_be() -> None:
         choose_encoding(form(), Path("out.mov"), codec="dnxhr")
     with pytest.raises(FilmError, match=r"does not go into \.mp4, expected \.mov"):
         choose_encoding(form(size=(144, 256)), Path("out.mp4"), codec="dnxhr")
+
+
+def test_dolby_vision_goes_to_no_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    # PyAV puts no side data on a frame: what it would give is stood in for.
+    film = form("yuv420p10le")
+    source = decoded("yuv420p10le")
+    first = Frame(0, plane(source, 0), decoded=source)
+    monkeypatch.setattr(encoding_module, "has_dolby_vision", lambda frame: frame is source)
+    chosen = choose_encoding(film, Path("out.mov"), first=first)
+    assert (chosen.codec, chosen.pixel_format, chosen.options["dolbyvision"]) == (
+        "libx265",
+        "yuv420p10le",
+        "0",
+    )
+    assert [note for note in chosen.notes if note.startswith("Dolby Vision metadata (RPU) is left out")]
+    chroma = (np.full((23, 37), 512, np.int32), np.full((23, 37), 512, np.int32))
+    filled = fill_frame(first, chroma, chosen, film)
+    assert filled is not source
+    assert np.array_equal(plane(filled, 0), plane(source, 0))
+    encoder = open_encoder(chosen, film)
+    encoder.open(strict=False)
+    assert [*encoder.encode(filled), *encoder.encode(None)]
+
+
+def test_dolby_vision_is_known_by_its_side_data() -> None:
+    def frame(*kinds: Type) -> SimpleNamespace:
+        return SimpleNamespace(side_data=[SimpleNamespace(type=kind) for kind in kinds])
+
+    assert has_dolby_vision(frame(Type.A53_CC, Type.DOVI_RPU_BUFFER))  # type: ignore[arg-type]
+    assert has_dolby_vision(frame(Type.DOVI_METADATA))  # type: ignore[arg-type]
+    assert not has_dolby_vision(frame(Type.A53_CC))  # type: ignore[arg-type]
+    assert not has_dolby_vision(None)

@@ -173,3 +173,17 @@ def test_scans_that_came(repository: Path, kind: str) -> None:
     frames = list(film.frames())
     assert len(frames) == len(list_frames(case)[0]) >= 3
     assert len(np.unique(frames[0].luma)) > 600
+
+
+@pytest.mark.parametrize("ending", ["png", "tif"])
+def test_one_picture_in_and_one_out(tmp_path: Path, still: Path, weights: Path, ending: str) -> None:
+    photo = write(tmp_path / "photo.png", ramp())
+    out = tmp_path / f"one.{ending}"
+    result = colorize(photo, out, options(still, weights, png_depth=16))
+    assert (result.out, result.frames, result.notes) == (out, 1, [])
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted([out.name, "photo.png"])
+    assert (read_header(out).bits, read_header(out).size) == (16, SIZE)
+    with pytest.raises(FilmError, match="exists"):
+        colorize(photo, out, options(still, weights))
+    colorize(photo, out, options(still, weights, overwrite=True))
+    assert read_header(out).bits == 8

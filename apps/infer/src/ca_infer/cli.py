@@ -196,6 +196,7 @@ def colorize(
 ) -> int:
     """Colourise films, folders of frames, or projects of the studio."""
     from ca_film import ColorizeOptions, Look, StreamChoice
+    from ca_film.output.encoding import VIDEO_SUFFIXES
 
     options = ColorizeOptions(
         references=tuple(refs or ()),
@@ -220,7 +221,9 @@ def colorize(
     )
     code = EXIT_DONE
     for source, target in name_outputs(sources, out):
-        wanted = replace(options, report=target.suffix != "" if report is None else report)
+        wanted = replace(
+            options, report=target.suffix.lower() in VIDEO_SUFFIXES if report is None else report
+        )
         try:
             code = max(code, (_preview if preview else _colorize)(source, target, wanted))
         except _library_errors() as error:

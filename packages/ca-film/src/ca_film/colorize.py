@@ -22,13 +22,14 @@ from ca_film.output.coverage import Coverage, is_report, write_report
 from ca_film.output.encoding import VIDEO_SUFFIXES, Encoding, choose_encoding
 from ca_film.output.rendering import Renderer
 from ca_film.output.segments import split_shots
-from ca_film.output.targets import FolderTarget, Target, VideoTarget
+from ca_film.output.targets import PICTURE_SUFFIXES, FolderTarget, PictureTarget, Target, VideoTarget
 from ca_film.output.work import WorkFolder, file_signature, publishing, remove_remains
 from ca_film.progress import Progress, advance
 from ca_film.session import Session, open_session
 from ca_film.source.film import Film
 from ca_film.source.reference_list import expand_lists
 from ca_film.source.references import Reference
+from ca_film.source.scans import FRAME_SUFFIXES
 from ca_film.source.survey import Survey
 
 __all__ = [
@@ -254,14 +255,15 @@ def check_paths(source: Path, out: Path, options: ColorizeOptions) -> bool:
     stills, _ = expand_lists(options.stills, ())
     if any(path.exists() and path.resolve() == out.resolve() for path in (source, *stills)):
         raise FilmError(f"output {out} is also an input, which it would destroy; choose another name with -o")
-    if not to_video and out.suffix and not (source.is_dir() or out.is_dir()):
+    to_file = to_video or _is_picture(source, out)
+    if not to_file and out.suffix and not (source.is_dir() or out.is_dir()):
         raise FilmError(
             f"output {out} has an unknown ending '{out.suffix}', expected {', '.join(VIDEO_SUFFIXES)} "
             "or a name without ending for a folder of PNG files"
         )
     if to_video and out.is_dir():
         raise FilmError(f"output {out} is a folder, expected a file name; choose another name with -o")
-    if not to_video and out.is_file():
+    if not to_file and out.is_file():
         raise FilmError(
             f"output {out} is a file, expected a folder for PNG files; choose another name with -o"
         )
@@ -276,6 +278,12 @@ def check_paths(source: Path, out: Path, options: ColorizeOptions) -> bool:
             f"report {report} is there and not of ColorAlign; rename it, or add --overwrite or --no-report"
         )
     return taken
+
+
+def _is_picture(source: Path, out: Path) -> bool:
+    """Whether one picture becomes one picture."""
+    is_one = source.suffix.lower() in FRAME_SUFFIXES and not source.is_dir()
+    return is_one and out.suffix.lower() in PICTURE_SUFFIXES and not out.is_dir()
 
 
 def _check_name(out: Path) -> None:
@@ -387,6 +395,9 @@ def _target(
     renderer = Renderer(session.film, session.references, options.look)
     if encoding:
         return VideoTarget(session.film, renderer, encoding, work, options.streams)
+    if _is_picture(session.film.path, out):
+        kind = PICTURE_SUFFIXES[out.suffix.lower()]
+        return PictureTarget(session.film, renderer, work, options.png_depth, None, kind)
     moved = out if work.publishing() is not None else None
     return FolderTarget(session.film, renderer, work, options.png_depth, moved, options.frames)
 

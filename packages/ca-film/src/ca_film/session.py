@@ -21,6 +21,7 @@ from ca_film.source.folder import FolderFilm
 from ca_film.source.geometry import network_size
 from ca_film.source.reference_list import expand_lists
 from ca_film.source.references import Reference, prepare_references
+from ca_film.source.scans import FRAME_SUFFIXES
 from ca_film.source.survey import Survey, survey_film
 from ca_film.source.video import VideoFilm
 
@@ -139,4 +140,5 @@ def open_film(source: str | Path, rate: Fraction = Fraction(24)) -> Film:
         FilmError: if there is nothing to colourise.
     """
     path = Path(source)
-    return FolderFilm(path, rate) if path.is_dir() else VideoFilm(path)
+    is_picture = path.suffix.lower() in FRAME_SUFFIXES and path.is_file()
+    return FolderFilm(path, rate) if path.is_dir() or is_picture else VideoFilm(path)

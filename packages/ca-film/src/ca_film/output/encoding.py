@@ -13,7 +13,7 @@ from ca_data import YuvCoding, luma_from_codes, luma_to_codes, plane
 from jaxtyping import Integer
 
 from ca_film.errors import FilmError
-from ca_film.output.hdr import x265_hdr_options
+from ca_film.output.hdr import has_dolby_vision, x265_hdr_options
 from ca_film.source.film import FilmFormat, Frame
 
 __all__ = ["VIDEO_SUFFIXES", "Encoding", "choose_encoding", "fill_frame", "open_encoder"]
@@ -116,7 +116,7 @@ def choose_encoding(
         chosen,
         coding,
         _options(encoder, chosen, suffix, crf, film, first),
-        _notes(film, encoder, chosen),
+        _notes(film, encoder, chosen, first),
     )
 
 
@@ -171,7 +171,9 @@ def fill_frame(
         The encoder's frame, its timestamp being the frame's number.
     """
     filled = frame.decoded
-    if filled is not None and filled.format.name == encoding.pixel_format:
+    # PyAV cannot take side data off a frame, and an encoder that meets Dolby Vision's may refuse it.
+    dolby = has_dolby_vision(filled)
+    if filled is not None and filled.format.name == encoding.pixel_format and not dolby:
         # The decoder may still predict from this frame.
         filled.make_writable()
     else:
@@ -312,6 +314,8 @@ def _options(
         options["crf"] = str(quality)
     if encoder == "libx265" and first is not None and first.decoded is not None:
         options["x265-params"] = ":".join([options["x265-params"], *x265_hdr_options(first.decoded)])
+    if has_dolby_vision(first.decoded if first else None) and encoder in ("libx265", "libsvtav1"):
+        options["dolbyvision"] = "0"
     if suffix == ".nut" and encoder in ("libx264", "libx265"):
         # Reordered frames begin before time zero, which NUT cannot say.
         options["bf"] = "0"
@@ -320,8 +324,13 @@ def _options(
     return options
 
 
-def _notes(film: FilmFormat, encoder: str, chosen: str) -> tuple[str, ...]:
+def _notes(film: FilmFormat, encoder: str, chosen: str, first: Frame | None) -> tuple[str, ...]:
     notes = []
+    if has_dolby_vision(first.decoded if first else None):
+        notes.append(
+            "Dolby Vision metadata (RPU) is left out, and with it what else lies on each frame, such as captions: "
+            "it describes the grey film; the film itself keeps its depth and transfer"
+        )
     source = av.VideoFormat(film.pixel_format, 64, 64)
     target = av.VideoFormat(chosen, 64, 64)
     bits = target.components[0].bits

@@ -7,10 +7,21 @@ from typing import Any
 
 import av
 
-__all__ = ["x265_hdr_options"]
+__all__ = ["has_dolby_vision", "x265_hdr_options"]
 
 _CHROMATICITY_UNIT = 50000
 _LUMINANCE_UNIT = 10000
+
+
+def has_dolby_vision(frame: av.VideoFrame | None) -> bool:
+    """Whether a decoded frame has Dolby Vision metadata, which describes other colours than the output will have.
+
+    Example:
+        >>> has_dolby_vision(av.VideoFrame(16, 16, "yuv420p"))
+        False
+    """
+    sides: Any = () if frame is None else frame.side_data
+    return any(data.type.name.startswith("DOVI_") for data in sides)
 
 
 def x265_hdr_options(frame: av.VideoFrame) -> list[str]:

@@ -83,7 +83,7 @@ def rehearse(out: Path, film: Film, encoding: Encoding, choice: StreamChoice) ->
     joined = Joined()
     first = _first_packet(encoding, film.format)
     try:
-        if not film.path.is_dir():
+        if film.format.codec:
             for index, label in _copied_streams(film, choice):
                 reason = _refusal(out, film, encoding, choice, index, first)
                 if reason is not None:
@@ -203,7 +203,7 @@ class _Output:
     ) -> None:
         self._out, self._path = out, film.path
         self._time_base = film.format.time_base
-        self._source: InputContainer | None = None if film.path.is_dir() else open_video(film.path)
+        self._source: InputContainer | None = open_video(film.path) if film.format.codec else None
         self._targets: dict[int, Stream] = {}
         self._container = self._open(film.format)
         try:

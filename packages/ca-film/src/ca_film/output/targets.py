@@ -17,7 +17,10 @@ from ca_film.source.film import ColoredFrame, Film
 from ca_film.source.images import png_bytes, tiff_bytes
 from ca_film.source.survey import Survey
 
-__all__ = ["FolderTarget", "Target", "VideoTarget"]
+__all__ = ["PICTURE_SUFFIXES", "FolderTarget", "PictureTarget", "Target", "VideoTarget"]
+
+PICTURE_SUFFIXES = {".png": "png", ".tif": "tiff", ".tiff": "tiff"}
+"""Endings of one picture that is written, and what is written."""
 
 
 class VideoTarget:
@@ -177,6 +180,19 @@ class FolderTarget:
 
     def _name(self, index: int) -> str:
         return f"{self._film.frame_name(index)}.{self._kind}"
+
+
+class PictureTarget(FolderTarget):
+    """One picture: as the folder's, but the file itself gets the output's name."""
+
+    @property
+    def made(self) -> Path:
+        """The whole output, as long as it has not got its name."""
+        return self._folder / self._name(0)
+
+    def publish(self, out: Path) -> None:
+        """Give the file its name."""
+        self.made.replace(out)
 
 
 Target = VideoTarget | FolderTarget

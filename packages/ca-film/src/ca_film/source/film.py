@@ -37,7 +37,7 @@ class FilmFormat:
         interlaced: whether the odd and the even rows were taken at different times.
         time_base: unit of the timestamps in seconds.
         rate: frames per second, on average.
-        pixel_format: the decoder's name for the storage (`yuv420p10le`); `rgb24` or `rgb48le` for a folder of frames.
+        pixel_format: the decoder's name for the storage (`yuv420p10le`); of a folder of frames `rgb24` or `rgb48le`.
         codec: the decoder's name for the codec; empty for a folder.
     """
 

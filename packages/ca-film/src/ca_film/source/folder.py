@@ -25,7 +25,7 @@ class FolderFilm:
     Frames of more than 8 bits have full-range luma: a grey's code is then its luma, bit by bit.
 
     Args:
-        path: the folder.
+        path: the folder, or one picture.
         rate: frames per second, which a folder does not say; it matters only when a video is written.
 
     Raises:
@@ -38,7 +38,7 @@ class FolderFilm:
         self.careful = False
         self.problems: list[str] = []
         try:
-            self._files, self.notes = list_frames(path)
+            self._files, self.notes = list_frames(path) if path.is_dir() else ([path], [])
             headers = [read_header(file) for file in self._files]
             _check_sizes(self._files, headers)
             _check_names(self._files)
