@@ -27,7 +27,6 @@ BASE += (
     "data.size=[112,192]",
     "data.crop=[64,96]",
     "data.workers=0",
-    "data.validation_frames=16",
     "validate_every=0",
     "compute.device='cpu'",
 )

@@ -155,13 +155,15 @@ def colorize(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that is there.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Throw unfinished work away.")] = False,
     codec: Annotated[
-        str | None, typer.Option(help="h264, hevc, av1, vp9, prores, ffv1; default by ending and bit depth.")
+        str | None,
+        typer.Option(help="h264, hevc, av1, vp9, prores, dnxhr, ffv1; default by ending and bit depth."),
     ] = None,
     crf: Annotated[int | None, typer.Option(min=0, max=63, help="Constant quality of the codec.")] = None,
     pix_fmt: Annotated[
         str | None, typer.Option(help="Storage, such as yuv420p10le; default nearest to the film's.")
     ] = None,
-    png_depth: Annotated[int, typer.Option(help="Bits of PNG files: 8 or 16.")] = 8,
+    png_depth: Annotated[int, typer.Option(help="Bits of PNG and TIFF files: 8 or 16.")] = 8,
+    frames: Annotated[str, typer.Option(help="Files of an output folder: png or tiff.")] = "png",
     fps: Annotated[str, typer.Option(help="Frame rate of a folder that becomes a video.")] = "24",
     saturation: Annotated[float, typer.Option(min=0.0, max=4.0, help="Factor on the colours.")] = 1.0,
     strength: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of colour against grey.")] = 1.0,
@@ -177,6 +179,9 @@ def colorize(
     refs_per_shot: Annotated[
         int, typer.Option(min=1, help="Most stills the network sees at once; of more, each shot's best.")
     ] = 8,
+    still_pixels: Annotated[
+        int, typer.Option(help="Most pixels of a still; larger ones are refused undecoded.")
+    ] = 64_000_000,
     cuts: Annotated[
         str | None,
         typer.Option(help="Frames that begin a shot, as 120,348, or none; default found."),
@@ -195,6 +200,7 @@ def colorize(
     options = ColorizeOptions(
         references=tuple(refs or ()),
         references_per_shot=refs_per_shot,
+        still_pixels=still_pixels,
         weights=weights,
         size=parse_size(size),
         device=device,
@@ -205,6 +211,7 @@ def colorize(
         crf=crf,
         pixel_format=pix_fmt,
         png_depth=png_depth,
+        frames=frames,
         streams=StreamChoice(copy_audio, copy_subtitles, copy_data, copy_metadata),
         rate=parse_rate(fps),
         cuts=parse_cuts(cuts),

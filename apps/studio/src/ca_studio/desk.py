@@ -419,9 +419,8 @@ class Desk:
         if kept.is_file():
             from ca_film.source.references import prepare_references
 
-            return prepare_references([kept], self.project.size)[0].network_ab(self.colorist.size), self._low(
-                index
-            )
+            ab = prepare_references([kept], self.project.size)[0].network_ab(self.colorist.size)
+            return ab[0] if isinstance(ab, tuple) else ab, self._low(index)
         colors = self._colors(index)
         if colors is not None:
             return colors.ab, self._low(index)

@@ -341,7 +341,7 @@ def _signature(session: Session, options: ColorizeOptions, encoding: Encoding | 
         "weights": session.loaded.digest,
         "size": str(options.size),
         "colour": str(options.look),
-        "encoding": f"{encoding} {options.png_depth}",
+        "encoding": f"{encoding} {options.png_depth} {options.frames}",
         "shots": f"{cuts} {options.segment} {options.rate}",
     }
 
@@ -388,7 +388,7 @@ def _target(
     if encoding:
         return VideoTarget(session.film, renderer, encoding, work, options.streams)
     moved = out if work.publishing() is not None else None
-    return FolderTarget(session.film, renderer, work, options.png_depth, moved)
+    return FolderTarget(session.film, renderer, work, options.png_depth, moved, options.frames)
 
 
 def _paint(
