@@ -120,7 +120,7 @@ def open_session(source: str | Path, options: ColorizeOptions) -> Session:
     """
     film = open_film(source, options.rate)
     stills, bindings = expand_lists(options.stills, options.bindings)
-    references = prepare_references(stills, options.size, bindings)
+    references = prepare_references(stills, options.size, bindings, options.still_pixels)
     device = choose_device(options.device)
     return Session(film, references, load_weights(options.weights), device, options.size)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from ca_data import (
+    STILL_PIXELS,
     ReferenceStill,
     denormalize_lab,
     lab_to_rgb,
@@ -97,17 +98,18 @@ class _StillStore:
 
     Args:
         budget: height and width of the network's pixel budget.
+        most_pixels: of a still.
     """
 
-    def __init__(self, budget: tuple[int, int]) -> None:
-        self._budget = budget
+    def __init__(self, budget: tuple[int, int], most_pixels: int) -> None:
+        self._budget, self._most_pixels = budget, most_pixels
         self._held: OrderedDict[Path, PreparedStill] = OrderedDict()
         # Decoder, network and renderer read in threads of their own.
         self._lock = threading.Lock()
 
     def take(self, path: Path, binding: StillBinding | None) -> Reference:
         """Read a still for the first time."""
-        still = _read(path)
+        still = _read(path, self._most_pixels)
         prepared = self._hold(path, still)
         opaque = 1.0 if still.opaque is None else float(still.opaque.float().mean())
         frame = still.frame if binding is None or binding.frame is None else binding.frame
@@ -120,7 +122,7 @@ class _StillStore:
         Raises:
             FilmError: if it is gone, or no longer what it was.
         """
-        still = _read(path)
+        still = _read(path, self._most_pixels)
         if _digest(still) != digest:
             raise FilmError(f"reference {path} changed while the film was coloured; run the command again")
         return still
@@ -145,7 +147,10 @@ class _StillStore:
 
 
 def prepare_references(
-    paths: Sequence[Path], budget: tuple[int, int], bindings: Sequence[StillBinding] = ()
+    paths: Sequence[Path],
+    budget: tuple[int, int],
+    bindings: Sequence[StillBinding] = (),
+    most_pixels: int = STILL_PIXELS,
 ) -> list[Reference]:
     """Read stills, one at a time, and note what is needed of each before the network sees it.
 
@@ -153,13 +158,14 @@ def prepare_references(
         paths: files and folders.
         budget: height and width of the network's pixel budget.
         bindings: of some of the stills.
+        most_pixels: width times height above which a still is refused, before it is decoded.
 
     Returns:
         The references in the order given; a still named twice is taken once.
 
     Raises:
-        FilmError: if nothing is given, something is missing, empty or unreadable, a still is transparent everywhere, or
-            a binding names a still that is not among them.
+        FilmError: if nothing is given, something is missing, empty, unreadable or too large, a still is transparent
+            everywhere, or a binding names a still that is not among them.
     """
     if not paths:
         raise FilmError(
@@ -175,13 +181,13 @@ def prepare_references(
         raise FilmError(
             f"binding names the still {stray[0]}, which is not among the references; add it with --refs"
         )
-    store = _StillStore(budget)
+    store = _StillStore(budget, most_pixels)
     return [store.take(file, bound.get(file.resolve())) for file in files]
 
 
-def _read(path: Path) -> ReferenceStill:
+def _read(path: Path, most_pixels: int) -> ReferenceStill:
     try:
-        return load_reference(path)
+        return load_reference(path, most_pixels)
     except (ValueError, OSError) as error:
         raise FilmError(str(error)) from error
 
