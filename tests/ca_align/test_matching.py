@@ -75,22 +75,23 @@ def test_equals_it_written_out(radius: int | None, masked: bool, at_once: int, m
             torch.testing.assert_close(got, want)
 
 
-def test_strict_matches_stay_where_they_may_be():
+def test_what_is_hidden_is_not_matched_by_neighbours_either():
     """A cell at the edge of what is valid, whose neighbours all say it lies one cell beyond."""
     features = unit(1, 8, 5, 7)
     target = features.clone()
     target[:, :, 2, 3] = 0.7 * features[:, :, 2, 3] + 0.5 * features[:, :, 0, 0]
     target = F.normalize(target, dim=1)
-    valid = torch.ones(1, 1, 5, 7, dtype=torch.bool)
-    valid[..., 2, 3] = False  # the very place where all neighbours would send it
-    loose, strict = (match_features(target, features, valid=valid, strict=one) for one in (False, True))
+    hidden = torch.zeros(1, 1, 5, 7, dtype=torch.bool)
+    hidden[..., 2, 3] = True  # the very place where all neighbours would send it
+    loose = match_features(target, features, valid=~hidden)
+    strict = match_features(target, features, hidden=hidden)
     assert loose.similarity[..., 2, 3] == -1
     assert strict.similarity.min() > -1
     assert strict.flow[0, :, 2, 3].tolist() != [0.0, 0.0]
     kept = torch.ones(5, 7, dtype=torch.bool)
     kept[1:4, 2:5] = False
     assert torch.equal(strict.flow[..., kept], loose.flow[..., kept])
-    nothing = match_features(target, features, valid=torch.zeros_like(valid), strict=True)
+    nothing = match_features(target, features, hidden=torch.ones_like(hidden))
     assert nothing.similarity.max() == -1
     assert nothing.flow.isfinite().all()
 
@@ -161,8 +162,8 @@ def test_a_masked_part_of_a_reference_is_never_matched():
         features = patches(still).clone()
         features[..., 5:] = unit(1, 64, 6, 7, seed=seed)
         atlas = Atlas.of([(seen, colors, features)], [mask])
-        assert atlas.repeat(2).partial
-        assert int(atlas.valid.sum()) == 6 * 5
+        assert atlas.repeat(2).hidden.shape == atlas.repeat(2).valid.shape
+        assert int((atlas.valid & ~atlas.hidden).sum()) == 6 * 5
         found.append(ReferenceMatching()(still, patches(still), atlas.repeat(1)))
     for one, other in zip(*found, strict=True):
         assert torch.equal(one, other)
@@ -176,7 +177,8 @@ def test_an_atlas_of_whole_references_is_as_ever():
     laid = [(still, torch.cat([still, -still], dim=1), patches(still))]
     mask = torch.ones(1, 1, 4, 6, dtype=torch.bool)
     plain, masked = Atlas.of(laid), Atlas.of(laid, [mask])
-    assert not plain.partial
+    assert plain.hidden is None
+    assert not masked.hidden.any()
     for one, other in zip(plain[:-1], masked[:-1], strict=True):
         assert torch.equal(one, other)
     with pytest.raises(

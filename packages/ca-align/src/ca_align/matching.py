@@ -35,7 +35,7 @@ def match_features(
     *,
     radius: int | None = None,
     valid: Bool[Tensor, "b 1 h2 w2"] | None = None,
-    strict: bool = False,
+    hidden: Bool[Tensor, "b 1 h2 w2"] | None = None,
 ) -> Match:
     """Find the most similar cell, and let neighbours agree on it.
 
@@ -48,8 +48,8 @@ def match_features(
         moving: likewise; may be of another size.
         radius: how far to look, cells; None: everywhere.
         valid: where `moving` may be matched.
-        strict: whether the neighbours' displacements must not lead out of `valid` either, by a cell at its edge. Where
-            nothing at all is valid, the similarity is -1.
+        hidden: where `moving` is never matched, not even by a displacement that neighbours found (one of these may lead
+            out of `valid`, by a cell at its edge). Where everything is hidden, the similarity is -1.
 
     Raises:
         ValueError: if channels or batch sizes differ.
@@ -64,6 +64,8 @@ def match_features(
         raise ValueError(
             f"moving: expected batch and channels {tuple(target.shape[:2])}, got {tuple(moving.shape[:2])}"
         )
+    if hidden is not None:
+        valid = ~hidden if valid is None else valid & ~hidden
     b, _, h, w = target.shape
     columns = moving.shape[-1]
     rows = max(1, _ENTRIES_AT_ONCE // (b * w * moving.shape[-2] * columns))
@@ -79,7 +81,7 @@ def match_features(
             target[..., first:last, :], moving[..., near, :], first - (near.start or 0), radius, allowed
         )
         inner = slice(top - first, top - first + min(rows, h - top))
-        cell, similarity = _agree(table, columns, inner, strict)
+        cell, similarity = _agree(table, columns, inner, None if hidden is None else hidden[..., near, :])
         offset = (near.start or 0) * columns
         there, value = slice(offset, offset + table.shape[-1]), table[:, inner].flatten(1, 2).max(dim=1)
         newer = value.values > best[:, there]
@@ -123,7 +125,7 @@ def _similarity(
 
 
 def _agree(
-    table: Float[Tensor, "b r w m"], columns: int, inner: slice, strict: bool
+    table: Float[Tensor, "b r w m"], columns: int, inner: slice, hidden: Bool[Tensor, "b 1 h2 w2"] | None
 ) -> tuple[Int[Tensor, "b r2 w"], Float[Tensor, "b r2 w"]]:
     """The cell each of the `inner` rows matches, its row-major number, and its similarity."""
     _, r, w, m = table.shape
@@ -142,10 +144,11 @@ def _agree(
     at_y = (around_y + move_y[:, :, None]).clamp(0, height - 1)
     at_x = (around_x + move_x[:, :, None]).clamp(0, columns - 1)
     entry = around * m + (at_y * columns + at_x)
-    alike = table.flatten(1).gather(1, entry.flatten(1)).view_as(entry)
-    together, middle = alike.sum(dim=2), len(step) // 2
-    if strict:
-        together = together.masked_fill(alike[:, :, middle] <= _FORBIDDEN, -torch.inf)
+    together, middle = table.flatten(1).gather(1, entry.flatten(1)).view_as(entry).sum(dim=2), len(step) // 2
+    if hidden is not None:
+        there = (at_y * columns + at_x)[:, :, middle]
+        forbidden = hidden.flatten(1).gather(1, there.flatten(1)).view_as(there)
+        together = together.masked_fill(forbidden, -torch.inf)
     chosen = together.argmax(dim=1, keepdim=True)
     cell = (at_y * columns + at_x)[:, :, middle].gather(1, chosen)[:, 0]
     here = (around[middle] * m + cell).flatten(1)

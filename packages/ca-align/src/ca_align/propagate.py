@@ -84,7 +84,7 @@ class Atlas(NamedTuple):
         features: of unit length in each cell.
         valid: which cells belong to a reference; the others only fill the plane.
         number: of the reference that a cell belongs to or continues, from 0.
-        partial: whether parts of a reference are masked; those are never matched.
+        hidden: which cells of the references are masked and never matched; None: none.
     """
 
     lightness: Float[Tensor, "b 1 h w"]
@@ -92,7 +92,7 @@ class Atlas(NamedTuple):
     features: Float[Tensor, "b c h8 w8"]
     valid: Bool[Tensor, "b 1 h8 w8"]
     number: Float[Tensor, "b 1 h8 w8"]
-    partial: bool = False
+    hidden: Bool[Tensor, "b 1 h8 w8"] | None = None
 
     @classmethod
     def of(
@@ -117,7 +117,7 @@ class Atlas(NamedTuple):
         if masks is None:
             masks = [None] * len(references)
         wide = max(features.shape[-1] for *_, features in references)
-        rows = []
+        rows, hidden = [], []
         for number, ((lightness, ab, features), mask) in enumerate(zip(references, masks, strict=True)):
             h, w = features.shape[-2:]
             if lightness.shape[-2:] != (8 * h, 8 * w) or ab.shape[-2:] != (8 * h, 8 * w):
@@ -132,7 +132,8 @@ class Atlas(NamedTuple):
                 )
             cells = (GAP, wide - w + GAP, GAP, GAP)
             pixels = tuple(8 * n for n in cells)
-            valid = F.pad(inside if mask is None else mask, cells)
+            valid = F.pad(inside, cells)
+            hidden.append(F.pad(~inside if mask is None else ~mask, cells))
             rows.append(
                 (
                     F.pad(lightness, pixels, mode="replicate"),
@@ -144,7 +145,7 @@ class Atlas(NamedTuple):
             )
         whole = all(mask is None for mask in masks)
         plane, ab, features, valid, numbers = (torch.cat(parts, dim=2) for parts in zip(*rows, strict=True))
-        return cls(plane, ab, features, valid, numbers, partial=not whole)
+        return cls(plane, ab, features, valid, numbers, None if whole else torch.cat(hidden, dim=2))
 
     def repeat(self, times: int) -> "Atlas":
         """Each clip's atlas for so many frames of it, which lie next to each other in the batch."""
@@ -183,7 +184,7 @@ class ReferenceMatching(nn.Module):
         Raises:
             ValueError: if batches or channels differ.
         """
-        match = match_features(features, atlas.features, valid=atlas.valid, strict=atlas.partial)
+        match = match_features(features, atlas.features, valid=atlas.valid, hidden=atlas.hidden)
         here, there = lightness.float(), atlas.lightness.float()
         pyramid = [(F.avg_pool2d(here, scale), F.avg_pool2d(there, scale)) for scale in (4, 2)]
         coarse, fine = MATCH_ITERATIONS
