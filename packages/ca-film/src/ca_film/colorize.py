@@ -33,7 +33,7 @@ from ca_film.source.survey import Survey
 
 __all__ = ["Result", "check_paths", "choose_output", "colorize", "made_parent"]
 
-_KIND = "ca-film 2"
+_KIND = "ca-film 3"
 _LONGEST_NAME = 200  # of 255 bytes; the rest is for .partial, .coverage.html and temporary names
 
 
@@ -403,7 +403,7 @@ def _paint(
 
 
 def _reference_notes(session: Session, survey: Survey) -> list[str]:
-    notes, shots = [], survey.shots
+    notes, shots = list(session.notes), survey.shots
     for reference in session.references:
         name = reference.path.name
         if reference.opaque < 1:

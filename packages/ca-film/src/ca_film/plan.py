@@ -110,7 +110,8 @@ def plan(
     wanted = _wanted(shots)[:most]
     with writing(folder), _scratch(folder) as scratch:
         _write(film, survey, shots, wanted, grids, scratch)
-    return Plan(shots, wanted, folder, [*survey.notes, *survey.problems])
+    notes = session.notes if session else []
+    return Plan(shots, wanted, folder, [*notes, *survey.notes, *survey.problems])
 
 
 @contextmanager

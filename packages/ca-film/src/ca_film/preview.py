@@ -106,7 +106,7 @@ def preview(
             advance(progress)
     with writing(sheet):
         save_sheet(contact_sheet([tiles[shot] for shot in sorted(tiles)]), sheet)
-    notes = list(survey.notes)
+    notes = [*session.notes, *survey.notes]
     if len(survey.shots) > _MOST_SHOTS:
         notes.append(f"the preview shows {len(tiles)} of {len(survey.shots)} shots")
     size = costs.size(survey, options.segment)

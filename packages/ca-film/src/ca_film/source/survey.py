@@ -28,6 +28,8 @@ class Survey:
         problems: one line for every stretch of the film that could not be decoded.
         notes: what else the user should know.
         anchors: numbers of the frames that stills without a number turned out to be, by the still's digest.
+        corrected: frames of stills with a wrong number, None for no frame at all, by the still's place.
+        left_out: places of stills that another one for the same frame replaces.
     """
 
     timestamps: list[int]
@@ -36,6 +38,8 @@ class Survey:
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     anchors: dict[str, int] = field(default_factory=dict)
+    corrected: dict[str, int | None] = field(default_factory=dict)
+    left_out: list[int] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.timestamps)
@@ -63,7 +67,7 @@ def survey_film(
     Args:
         film: the film.
         cuts: numbers of the frames that begin a shot, () for none; None to look for them.
-        references: of which those without a frame number are looked for in the film.
+        references: looked for in the film by their pictures.
         progress: is told the frames.
 
     Returns:
@@ -97,7 +101,9 @@ def _walk(
         anchor_finder.add(frame.luma, film.format.coding)
         advance(progress)
     survey.problems = _shortened(film.problems)
-    survey.anchors = anchor_finder.finish()
+    anchors = anchor_finder.finish(film.frame_name)
+    survey.anchors, survey.corrected, survey.left_out = anchors.found, anchors.corrected, anchors.left_out
+    survey.notes += anchors.notes
     if cut_finder:
         survey.cuts = cut_finder.finish()
         survey.notes += cut_finder.notes
