@@ -6,11 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ca_data import YuvCoding
+from ca_film import ColorizeOptions, colorize
+from ca_film.network.lightness import SteadyLightness
 from ca_film.session import open_film
 from ca_film.source.content import ContentFinder, clear_frame
 from ca_film.source.film import Frame
 from ca_film.source.shots import CutFinder
 from ca_film.source.survey import survey_film
+from PIL import Image
 
 FULL = YuvCoding(full_range=True)
 ROWS, COLUMNS = np.mgrid[:46, :74].astype(float)
@@ -87,3 +90,56 @@ def test_cases(case: str, scenes: list[range], flashes: list[int], repository: P
     survey = survey_film(open_film(path))
     assert [scene for shot in survey.shots for scene in survey.scenes(shot)] == scenes
     assert survey.flashes == flashes
+
+
+def colored(
+    folder: Path, pictures: list[np.ndarray], still: Path, weights: Path, **choices: object
+) -> np.ndarray:
+    source = folder / "film"
+    source.mkdir(parents=True)
+    for index, picture in enumerate(pictures):
+        Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8)).convert("RGB").save(
+            source / f"{index:05d}.png"
+        )
+    options = ColorizeOptions(still, str(weights), (48, 80), "cpu", cuts=(), **choices)
+    result = colorize(source, folder / "out", options)
+    frames = np.stack([np.asarray(Image.open(file)) for file in sorted((folder / "out").glob("*.png"))])
+    told = [note for note in result.notes if "both neighbours" in note]
+    assert told == (
+        ["frames far lighter or darker than both neighbours get the neighbours' colours: 3"]
+        * ("flash" in folder.name)
+    )
+    return frames
+
+
+def test_a_flash_is_pale_and_leaves_no_trace(weights: Path, still: Path, tmp_path: Path) -> None:
+    moving = [np.roll(SCENES[0], number, axis=1) for number in range(6)]
+    # A still between two frames that are alike is what the network sees in place of the flash.
+    steady = [*moving[:3], moving[2], *moving[4:]]
+    flashed = [*moving[:3], moving[2] + 110, *moving[4:]]
+    plain = colored(tmp_path / "plain", steady, still, weights)
+    flash = colored(tmp_path / "flash", flashed, still, weights)
+    assert np.array_equal(np.delete(plain, 3, axis=0), np.delete(flash, 3, axis=0))
+    spread = [np.ptp(frames[3].astype(int), axis=-1).mean() for frames in (plain, flash)]
+    assert spread[1] < spread[0]
+
+
+@pytest.mark.parametrize("start", [2, 3, 4, 5])
+def test_a_run_that_begins_in_a_flash_sees_the_frame_before(start: int, tmp_path: Path) -> None:
+    for index in range(6):
+        Image.new("RGB", (64, 48), (20 * index,) * 3).save(tmp_path / f"{index:05d}.png")
+    film = open_film(tmp_path)
+    steady = SteadyLightness(film, (48, 64), [3, 4])
+    first = steady.first_needed(start)
+    assert first == (start if start in (2, 5) else 2)
+    seen = {}
+    for frame in film.frames(first):
+        if frame.index < start:
+            steady.look(frame)
+        else:
+            seen[frame.index] = steady.see(frame)
+    expected = film.lightness(next(film.frames(2))).mean()
+    for index, (own, instead) in seen.items():
+        assert (instead is not None) == (index in (3, 4))
+        assert instead is None or instead.mean() == pytest.approx(expected)
+        assert own.mean() == pytest.approx(film.lightness(next(film.frames(index))).mean())

@@ -34,6 +34,7 @@ from ca_film.source.survey import Survey
 __all__ = ["Result", "check_paths", "choose_output", "colorize", "made_parent"]
 
 _KIND = "ca-film 3"
+_LISTED = 10
 _LONGEST_NAME = 200  # of 255 bytes; the rest is for .partial, .coverage.html and temporary names
 
 
@@ -362,11 +363,11 @@ def _paint(
 ) -> Coverage:
     """Decode, run the network, and render and encode, each in its own thread, segment by segment."""
     film, painter, size = session.film, session.painter, session.network_size
-    known, coverage = session.known_colors(), Coverage(work)
+    known, coverage, flashes = session.known_colors(), Coverage(work), survey.flashes
     backward = BackwardColors(work, backward_windows(survey.shots, list(known)))
     if missing := backward.missing():
         progress.stage("colouring backward", sum(map(len, missing)))
-        for window, colors in paint_backward(film, missing, painter, size, known, progress):
+        for window, colors in paint_backward(film, missing, painter, size, known, progress, flashes):
             backward.keep(window, colors)
     todo = {segment.start: segment for segment in segments if not target.has(segment)}
     progress.stage("colouring", len(survey))
@@ -374,7 +375,7 @@ def _paint(
     runs = plan_runs(survey.shots, list(todo.values()), painter.lookback, work.state, known)
     segment: range | None = None
     try:
-        with closing(run_network(film, runs, painter, size)) as frames:
+        with closing(run_network(film, runs, painter, size, flashes)) as frames:
             for colored in frames:
                 index = colored.frame.index
                 if index in todo:
@@ -415,6 +416,13 @@ def _reference_notes(session: Session, survey: Survey) -> list[str]:
             notes.append(f"reference {name} names frame {reference.frame}, but the film has {len(survey)}")
         elif reference.digest in survey.anchors:
             notes.append(f"reference {name} is frame {reference.frame} of the film, by its picture")
+    if survey.flashes:
+        listed = ", ".join(map(str, survey.flashes[:_LISTED])) + (
+            " ..." if len(survey.flashes) > _LISTED else ""
+        )
+        notes.append(
+            f"frames far lighter or darker than both neighbours get the neighbours' colours: {listed}"
+        )
     for stretch, chosen in session.selection.stretches:
         if not chosen:
             notes.append(

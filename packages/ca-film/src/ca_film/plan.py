@@ -105,7 +105,9 @@ def plan(
         places = {i for shot in survey.shots for scene in survey.scenes(shot) for i in _samples(scene)}
         runs = [Run(range(i, i + 1), {}) for i in sorted(places)]
         progress.stage("measuring coverage", len(runs))
-        with closing(run_network(film, runs, session.painter, session.network_size)) as frames:
+        with closing(
+            run_network(film, runs, session.painter, session.network_size, survey.flashes)
+        ) as frames:
             for colored in frames:
                 grids[colored.frame.index] = coarse_grid(colored.confidence)
                 advance(progress)

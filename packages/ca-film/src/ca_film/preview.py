@@ -89,7 +89,7 @@ def preview(
     trial = _TrialEncoder(encoding, film, costs) if encoding else None
     first, last = {run.frames.start for run in runs}, {run.frames.stop - 1 for run in runs}
     tiles: dict[int, list[tuple[str, Image.Image]]] = {}
-    with closing(run_network(film, runs, session.painter, session.network_size)) as frames:
+    with closing(run_network(film, runs, session.painter, session.network_size, survey.flashes)) as frames:
         before = time.perf_counter()
         for colored in frames:
             index = colored.frame.index

@@ -33,6 +33,9 @@ from ca_film.source.references import Reference
 
 __all__ = ["Renderer"]
 
+# Of lightness in [-1, 1]: a step of 8 bits.
+_LEAST = 2.0 / 255.0
+
 
 class Renderer:
     """Brings the network's colours to the film's own frames.
@@ -127,11 +130,20 @@ class Renderer:
         if own is not None and share is None:
             ab = turn(own, degrees)
         else:
-            ab = _upsample(turn(colored.ab, degrees), turn(colored.lightness, degrees), guide)
+            ab = _upsample(turn(_paled(colored), degrees), turn(colored.lightness, degrees), guide)
             if own is not None and share is not None:
                 ab = torch.lerp(ab, turn(own, degrees), turn(share, degrees))
         ab = ab * self._look.factor
         return _half_grey(ab, self._format.rotation) if self._look.compare else ab
+
+
+def _paled(colored: ColoredFrame) -> Float[Tensor, "2 h w"]:
+    """Colours of a frame; those of a flash fade as it comes nearer to white or black than the frame before it."""
+    if colored.steady is None:
+        return colored.ab
+    lighter = (1.0 - colored.lightness) / (1.0 - colored.steady).clamp(min=_LEAST)
+    darker = (1.0 + colored.lightness) / (1.0 + colored.steady).clamp(min=_LEAST)
+    return colored.ab * torch.minimum(lighter, darker).clamp(0.0, 1.0)
 
 
 def _upsample(
