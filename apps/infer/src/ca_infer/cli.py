@@ -162,6 +162,9 @@ def colorize(
     compare: Annotated[
         bool, typer.Option("--compare", help="Leave the left half of the frame grey.")
     ] = False,
+    keep_colors: Annotated[
+        bool, typer.Option("--keep-colors", help="Keep colours the film has, such as a logo's.")
+    ] = False,
     report: Annotated[
         bool | None, typer.Option(help="Write OUT.coverage.html; default for videos, not for folders.")
     ] = None,
@@ -189,6 +192,7 @@ def colorize(
     options = ColorizeOptions(
         references=tuple(refs),
         references_per_shot=refs_per_shot,
+        keep_colors=keep_colors,
         weights=weights,
         size=parse_size(size),
         device=device,

@@ -31,10 +31,11 @@ from ca_film.source.reference_list import expand_lists
 from ca_film.source.references import Reference
 from ca_film.source.survey import Survey
 
-__all__ = ["Result", "check_paths", "choose_output", "colorize", "made_parent"]
+__all__ = ["Result", "check_paths", "choose_output", "color_notes", "colorize", "made_parent"]
 
 _KIND = "ca-film 3"
 _LISTED = 10
+_COLORFUL = 0.001
 _LONGEST_NAME = 200  # of 255 bytes; the rest is for .partial, .coverage.html and temporary names
 
 
@@ -127,6 +128,7 @@ def _make(
         write_report(work.report_file(), target.made, out.name, survey, grids, session.references)
     notes += [note for note in [*survey.notes, *joined.notes] if note not in notes]
     notes += _reference_notes(session, survey)
+    notes += color_notes(survey, options)
     if work.damaged:
         notes.append(f"{len(work.damaged)} files of the kept work were damaged and made again")
     return Result(out, joined.frames, len(survey.shots), joined.copied, notes, survey.problems, report)
@@ -302,7 +304,7 @@ def _signature(session: Session, options: ColorizeOptions, encoding: Encoding | 
         + " ".join(f"{ref.digest}:{ref.frame}:{_bound(ref)}" for ref in session.references),
         "weights": session.loaded.digest,
         "size": str(options.size),
-        "colour": str(options.look),
+        "colour": f"{options.look} {options.keep_colors}",
         "encoding": f"{encoding} {options.png_depth}",
         "shots": f"{cuts} {options.segment} {options.rate}",
     }
@@ -346,7 +348,7 @@ def _bound(reference: Reference) -> str:
 def _target(
     session: Session, encoding: Encoding | None, work: WorkFolder, out: Path, options: ColorizeOptions
 ) -> Target:
-    renderer = Renderer(session.film, session.references, options.look)
+    renderer = Renderer(session.film, session.references, options.look, keep_colors=options.keep_colors)
     if encoding:
         return VideoTarget(session.film, renderer, encoding, work, options.streams)
     moved = out if work.publishing() is not None else None
@@ -401,6 +403,14 @@ def _paint(
             f"{min(todo)} on; the file changed or its disk fails: run again with --restart"
         )
     return coverage
+
+
+def color_notes(survey: Survey, options: ColorizeOptions) -> list[str]:
+    """What becomes of colours that the film has, if it has any."""
+    if survey.colorful < _COLORFUL:
+        return []
+    fate = "they are kept" if options.keep_colors else "they are replaced; --keep-colors keeps them"
+    return [f"the film has colours of its own (in up to {survey.colorful:.1%} of a frame): {fate}"]
 
 
 def _reference_notes(session: Session, survey: Survey) -> list[str]:

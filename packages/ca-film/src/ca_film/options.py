@@ -121,6 +121,7 @@ class ColorizeOptions:
         segment: most frames between two points from which interrupted work can go on.
         bindings: of stills that are for parts of the film only.
         references_per_shot: most stills that the network sees at once; of more, the best for each shot.
+        keep_colors: whether colours that the film has (a logo, a title) stay, where they are.
 
     Raises:
         FilmError: if `png_depth`, `rate`, `segment` or `references_per_shot` is out of range.
@@ -148,6 +149,7 @@ class ColorizeOptions:
     segment: int = 240
     bindings: Sequence[StillBinding] = ()
     references_per_shot: int = 8
+    keep_colors: bool = False
 
     def __post_init__(self) -> None:
         if self.png_depth not in (8, 16):
