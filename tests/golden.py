@@ -22,11 +22,11 @@ DAVIS = ROOT.parent / "shared" / "data" / "davis"
 FRAMES, SIZE = 8, (112, 192)
 # The base recipe's own data is real clips in batches for a GPU; its losses and optimizer stay as they are.
 BASE = ("data.source='synthetic'", "data.batch=1", "data.clips=8", "data.frames=24", "data.clip_length=16")
+QUICK = ("data.validation_clips=1", "data.validation_frames=2")
 BASE += (
     "data.size=[112,192]",
     "data.crop=[64,96]",
     "data.workers=0",
-    "data.validation_frames=16",
     "validate_every=0",
     "compute.device='cpu'",
 )
@@ -101,9 +101,10 @@ def measure() -> dict[str, Any]:
                 film = folder / f"{label}.mkv"
                 run("apps/infer", "colorize", path, *common, "--codec", "ffv1", "-o", film)
                 found[f"{label} ffv1"] = digest(film)
-        run("apps/trainer", "--recipe", "demo", "--max-steps", 20, "--out", folder / "demo")
+        quick = [part for value in QUICK for part in ("--set", value)]
+        run("apps/trainer", "--recipe", "demo", "--max-steps", 20, "--out", folder / "demo", *quick)
         found["demo losses"] = losses(folder / "demo")
-        sets = [part for value in BASE for part in ("--set", value)]
+        sets = [part for value in (*BASE, *QUICK) for part in ("--set", value)]
         run("apps/trainer", "--recipe", "base", "--max-steps", 5, "--out", folder / "base", *sets)
         found["base losses"] = losses(folder / "base")
         scored = folder / "scored"

@@ -21,6 +21,7 @@ ALLOWED = {
     "ca_model": NETWORK,
     "ca_trainer": LIBRARIES,
     "ca_film": {"ca_model", "ca_data"},
+    "ca_studio": {"ca_film", "ca_data"},
     "ca_infer": {"ca_film", "ca_model", "ca_data", "ca_metrics"},
 }
 
@@ -116,7 +117,14 @@ class Rooms(NamedTuple):
 
 ROOMS = {
     "ca_trainer": Rooms({"training": set(), "evaluation": set()}, above={"ablation", "cli"}),
-    "ca_film": Rooms({"source": set(), "network": {"source"}, "output": {"source"}}),
+    "ca_film": Rooms(
+        {
+            "source": set(),
+            "network": {"source"},
+            "output": {"source"},
+            "project": {"source", "network", "output"},
+        }
+    ),
 }
 
 

@@ -109,3 +109,41 @@ def test_luma_and_alpha_change_depth_where_it_does_not() -> None:
     filled = fill_frame(Frame(0, plane(source, 0), decoded=source), chroma, encoding, film)
     assert filled.format.name == "yuva444p10le"
     assert [int(plane(filled, number)[0, 0]) for number in range(4)] == [80, 512, 512, 23 << 2]
+
+
+@pytest.mark.parametrize(
+    ("storage", "chosen", "profile"),
+    [
+        ("yuv420p", "yuv422p", "dnxhr_hq"),
+        ("yuv420p10le", "yuv422p10le", "dnxhr_hqx"),
+        ("yuv444p10le", "yuv444p10le", "dnxhr_444"),
+    ],
+)
+def test_dnxhr_has_a_profile_by_storage(storage: str, chosen: str, profile: str) -> None:
+    film = form(storage, size=(144, 256))
+    encoding = choose_encoding(film, Path("out.mov"), codec="dnxhr")
+    assert (encoding.codec, encoding.pixel_format, encoding.options["profile"]) == ("dnxhd", chosen, profile)
+    encoder = open_encoder(encoding, film)
+    encoder.open(strict=False)
+    assert encoder.profile.lower().replace(" ", "_") == profile
+
+
+@pytest.mark.parametrize(
+    ("ending", "film", "codec"),
+    [
+        (".mxf", form(size=(144, 256)), "dnxhd"),
+        (".mxf", form(), "prores_ks"),  # DNxHR has no frames as small as this
+        (".mxf", form("yuv422p10le", size=(144, 256), codec="prores"), "prores_ks"),
+        (".mov", form("yuv422p", size=(144, 256), codec="dnxhd"), "dnxhd"),
+        (".mp4", form("yuv422p", size=(144, 256), codec="dnxhd"), "libx264"),
+    ],
+)
+def test_editing_codecs_by_default(ending: str, film: FilmFormat, codec: str) -> None:
+    assert choose_encoding(film, Path(f"out{ending}")).codec == codec
+
+
+def test_dnxhr_that_cannot_be() -> None:
+    with pytest.raises(FilmError, match="takes frames of 256x120 at least, got 74x46"):
+        choose_encoding(form(), Path("out.mov"), codec="dnxhr")
+    with pytest.raises(FilmError, match=r"does not go into \.mp4, expected \.mov"):
+        choose_encoding(form(size=(144, 256)), Path("out.mp4"), codec="dnxhr")

@@ -1,5 +1,7 @@
 """References: few in memory, partial ones, lists, and files that change."""
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -170,3 +172,38 @@ def test_lists_that_say_something_else(tmp_path: Path, content: str, text: str) 
         read_reference_list(path)
     with pytest.raises(FilmError, match="cannot be read"):
         read_reference_list(tmp_path / "none.toml")
+
+
+def thin_png(path: Path, width: int, height: int) -> Path:
+    """A PNG that claims many pixels and holds none."""
+    chunks = ((b"IHDR", struct.pack(">2I5B", width, height, 8, 0, 0, 0, 0)), (b"IDAT", zlib.compress(b"")))
+    made = [
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in (*chunks, (b"IEND", b""))
+    ]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(made))
+    return path
+
+
+def test_a_still_of_too_many_pixels_is_refused_by_its_header(tmp_path: Path, clip: np.ndarray) -> None:
+    thin = thin_png(tmp_path / "thin.png", 1, 89_000_000)
+    with pytest.raises(
+        FilmError, match=r"thin\.png has 1 x 89000000 pixels, expected 64,000,000 in all at most"
+    ):
+        prepare_references([thin], BUDGET)
+    # Beyond the limit it is decoded, and found to hold nothing.
+    with pytest.raises(FilmError, match="cannot be read"):
+        prepare_references([thin_png(tmp_path / "small.png", 10, 10)], BUDGET)
+    still = save(tmp_path, "still", clip[0])
+    pixels = clip.shape[1] * clip.shape[2]
+    assert len(prepare_references([still], BUDGET, most_pixels=pixels)) == 1
+    with pytest.raises(FilmError, match="raise the limit"):
+        prepare_references([still], BUDGET, most_pixels=pixels - 1)
+    with pytest.raises(FilmError, match="--still-pixels must lie in"):
+        ColorizeOptions(still_pixels=0)
+
+
+def test_a_still_of_far_too_many_pixels_is_one_line(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    with pytest.raises(FilmError, match="64,000,000 in all at most"):
+        prepare_references([thin_png(tmp_path / "wide.png", 100_000_000, 1)], BUDGET)
+    assert not recwarn.list

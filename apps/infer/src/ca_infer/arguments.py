@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
+from pathlib import Path
 
 from ca_infer.errors import InferError
 
-__all__ = ["parse_cuts", "parse_rate", "parse_size", "spread_values"]
+__all__ = ["name_outputs", "parse_cuts", "parse_rate", "parse_size", "spread_values"]
+
+
+_WRITTEN = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".nut")
 
 
 def spread_values(arguments: Sequence[str], option: str) -> list[str]:
@@ -43,6 +47,44 @@ def spread_values(arguments: Sequence[str], option: str) -> list[str]:
             after_first = taking
             spread.append(argument)
     return spread
+
+
+def name_outputs(sources: Sequence[Path], out: Path) -> list[tuple[Path, Path]]:
+    """Where each film goes: one to `out` itself, several into it as a folder, under their own names.
+
+    Args:
+        sources: video files, folders of frames or projects.
+        out: what `-o` says.
+
+    Returns:
+        Every film with its output.
+
+    Raises:
+        InferError: if two films would go to one output, or several to one file.
+
+    Example:
+        >>> pairs = name_outputs([Path("a.mov"), Path("b.avi"), Path("frames")], Path("colored"))
+        >>> [target.as_posix() for _, target in pairs]
+        ['colored/a.mov', 'colored/b.mp4', 'colored/frames']
+    """
+    if len(sources) == 1:
+        return [(sources[0], out)]
+    if out.suffix:
+        raise InferError(f"-o must be a folder for {len(sources)} films, got {out}; leave its ending out")
+    pairs = [(source, out / _own_name(source)) for source in sources]
+    names = [target.name for _, target in pairs]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InferError(f"two films would become {out / twice}; colour them one by one")
+    return pairs
+
+
+def _own_name(source: Path) -> str:
+    """Name of an output: the film's, with an ending that can be written."""
+    name = Path(source.name.removesuffix(".coloralign"))
+    if not name.suffix:
+        return name.name
+    return name.name if name.suffix.lower() in _WRITTEN else f"{name.stem}.mp4"
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -12,13 +12,14 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
-from ca_infer.arguments import parse_cuts, parse_rate, parse_size, spread_values
+from ca_infer.arguments import name_outputs, parse_cuts, parse_rate, parse_size, spread_values
 from ca_infer.errors import EXIT_BAD_INPUT, EXIT_DONE, EXIT_INTERRUPTED, EXIT_PARTLY_DECODED, InferError
 
 if TYPE_CHECKING:
@@ -126,18 +127,26 @@ def _demo() -> None:
 
 @app.command()
 def colorize(
-    source: Annotated[Path, typer.Argument(metavar="INPUT", help="A video file or a folder of frames.")],
-    refs: Annotated[
+    sources: Annotated[
         list[Path],
-        typer.Option(
-            "--refs",
-            help="Colour stills, folders or a list.toml, one or several; name_000040.png is frame 40.",
+        typer.Argument(
+            metavar="INPUT...",
+            help="Video files, folders of frames, or projects of the studio (FILM.coloralign).",
         ),
     ],
     out: Annotated[
         Path,
-        typer.Option("-o", "--out", help="A video file, or a name without ending for a folder of PNG."),
+        typer.Option(
+            "-o", "--out", help="A video file, or a name without ending for PNG; a folder for several films."
+        ),
     ],
+    refs: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--refs",
+            help="Colour stills, folders or a list.toml, one or several; name_000040.png is frame 40.",
+        ),
+    ] = None,
     weights: Annotated[
         str | None, typer.Option(help="A shipped name, a safetensors file or a hub id; the shipped default.")
     ] = None,
@@ -146,13 +155,15 @@ def colorize(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an output that is there.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Throw unfinished work away.")] = False,
     codec: Annotated[
-        str | None, typer.Option(help="h264, hevc, av1, vp9, prores, ffv1; default by ending and bit depth.")
+        str | None,
+        typer.Option(help="h264, hevc, av1, vp9, prores, dnxhr, ffv1; default by ending and bit depth."),
     ] = None,
     crf: Annotated[int | None, typer.Option(min=0, max=63, help="Constant quality of the codec.")] = None,
     pix_fmt: Annotated[
         str | None, typer.Option(help="Storage, such as yuv420p10le; default nearest to the film's.")
     ] = None,
-    png_depth: Annotated[int, typer.Option(help="Bits of PNG files: 8 or 16.")] = 8,
+    png_depth: Annotated[int, typer.Option(help="Bits of PNG and TIFF files: 8 or 16.")] = 8,
+    frames: Annotated[str, typer.Option(help="Files of an output folder: png or tiff.")] = "png",
     fps: Annotated[str, typer.Option(help="Frame rate of a folder that becomes a video.")] = "24",
     saturation: Annotated[float, typer.Option(min=0.0, max=4.0, help="Factor on the colours.")] = 1.0,
     strength: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of colour against grey.")] = 1.0,
@@ -171,6 +182,9 @@ def colorize(
     refs_per_shot: Annotated[
         int, typer.Option(min=1, help="Most stills the network sees at once; of more, each shot's best.")
     ] = 8,
+    still_pixels: Annotated[
+        int, typer.Option(help="Most pixels of a still; larger ones are refused undecoded.")
+    ] = 64_000_000,
     cuts: Annotated[
         str | None,
         typer.Option(help="Frames that begin a shot, as 120,348, or none; default found."),
@@ -183,16 +197,14 @@ def colorize(
     copy_data: Annotated[bool, typer.Option(help="Copy data, attachments and further video.")] = True,
     copy_metadata: Annotated[bool, typer.Option(help="Copy tags and chapters.")] = True,
 ) -> int:
-    """Colourise a film or a folder of frames."""
+    """Colourise films, folders of frames, or projects of the studio."""
     from ca_film import ColorizeOptions, Look, StreamChoice
-    from ca_film import colorize as run
-
-    from ca_infer.progress import ProgressBar
 
     options = ColorizeOptions(
-        references=tuple(refs),
+        references=tuple(refs or ()),
         references_per_shot=refs_per_shot,
         keep_colors=keep_colors,
+        still_pixels=still_pixels,
         weights=weights,
         size=parse_size(size),
         device=device,
@@ -203,16 +215,35 @@ def colorize(
         crf=crf,
         pixel_format=pix_fmt,
         png_depth=png_depth,
+        frames=frames,
         streams=StreamChoice(copy_audio, copy_subtitles, copy_data, copy_metadata),
         rate=parse_rate(fps),
         cuts=parse_cuts(cuts),
         segment=segment,
-        report=out.suffix != "" if report is None else report,
+        report=bool(report),
     )
-    if preview:
-        return _preview(source, out, options)
+    code = EXIT_DONE
+    for source, target in name_outputs(sources, out):
+        wanted = replace(options, report=target.suffix != "" if report is None else report)
+        try:
+            code = max(code, (_preview if preview else _colorize)(source, target, wanted))
+        except _library_errors() as error:
+            if len(sources) == 1:
+                raise
+            code = max(code, _fail(f"{source}: {error}"))
+    return code
+
+
+def _colorize(source: Path, out: Path, options: ColorizeOptions) -> int:
+    from ca_film import colorize, colorize_project, is_project
+
+    from ca_infer.progress import ProgressBar
+
+    if is_project(source) and options.stills:
+        raise InferError(f"--refs and the project {source} both name stills; add them to the project instead")
     with ProgressBar() as bar:
-        result = run(source, out, options, bar)
+        work = colorize_project if is_project(source) else colorize
+        result = work(source, out, options, bar)
     return _report(result)
 
 

@@ -25,16 +25,18 @@ from ca_data.davis import davis_clips
 from ca_data.files import write_atomically
 from ca_data.film_color import chroma_for_luma, luma_to_lightness
 from ca_data.frames import Clip, FrameFolder, list_clips, write_frames
-from ca_data.images import read_image, read_partial_image
+from ca_data.images import natural_order, read_image, read_partial_image
+from ca_data.painting import spread_color
 from ca_data.prepared import EvaluationSet, PreparedClip, VideoSource, changed_clips, video_sources
 from ca_data.references import ReferenceConfig
 from ca_data.resize import parse_size, resize
 from ca_data.seeding import sample_generator
-from ca_data.stills import ReferenceStill, list_references, load_reference, load_references
+from ca_data.stills import STILL_PIXELS, ReferenceStill, list_references, load_reference, load_references
 from ca_data.synthetic import SyntheticClip, synthetic_clip
 from ca_data.transfer import film_from_srgb, srgb_from_film
-from ca_data.video import StreamInfo, VideoError, VideoInfo, choose_stream, open_video, probe
+from ca_data.video import StreamInfo, VideoError, VideoInfo, choose_stream, file_url, open_video, probe
 from ca_data.video_reader import FilmFrame, VideoReader, plane
+from ca_data.video_seek import SeekingReader
 from ca_data.yuv import (
     YuvCoding,
     chroma_from_codes,
@@ -48,6 +50,7 @@ from ca_data.yuv import (
 __all__ = [
     "AB_SCALE",
     "LIGHTNESS_SCALE",
+    "STILL_PIXELS",
     "AugmentConfig",
     "Clip",
     "ClipCache",
@@ -59,6 +62,7 @@ __all__ = [
     "ReferenceConfig",
     "ReferenceStill",
     "Sample",
+    "SeekingReader",
     "StreamInfo",
     "SyntheticClip",
     "VideoError",
@@ -75,6 +79,7 @@ __all__ = [
     "davis_clips",
     "degrade_color",
     "denormalize_lab",
+    "file_url",
     "film_from_srgb",
     "lab_to_rgb",
     "list_clips",
@@ -84,6 +89,7 @@ __all__ = [
     "luma_from_codes",
     "luma_to_codes",
     "luma_to_lightness",
+    "natural_order",
     "network_to_rgb",
     "normalize_lab",
     "open_video",
@@ -98,6 +104,7 @@ __all__ = [
     "rgb_to_ycbcr",
     "sample_generator",
     "shift_hue",
+    "spread_color",
     "srgb_from_film",
     "synthetic_clip",
     "to_uint8",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -50,20 +51,24 @@ def read_image(path: str | Path) -> UInt8[Tensor, "3 h w"]:
     return rgb
 
 
-def read_partial_image(path: str | Path) -> tuple[UInt8[Tensor, "3 h w"], Bool[Tensor, "1 h w"] | None]:
+def read_partial_image(
+    path: str | Path, most_pixels: int | None = None
+) -> tuple[UInt8[Tensor, "3 h w"], Bool[Tensor, "1 h w"] | None]:
     """Read one image file as 8-bit sRGB of which only a part may count.
 
     As `read_image`, but transparency is taken for a mask: pixels whose alpha is at least half of full count.
 
     Args:
         path: the file.
+        most_pixels: width times height above which the image is refused by its header, undecoded; None: what Pillow
+            takes, about 179 million.
 
     Returns:
         `3 h w` uint8, and where it is opaque, `1 h w`; None where alpha is full everywhere or there is none. What lies
         under transparent pixels means nothing.
 
     Raises:
-        ValueError: as `read_image`, and if no pixel is opaque.
+        ValueError: as `read_image`, if no pixel is opaque, and if there are more than `most_pixels`.
 
     Example:
         >>> import tempfile
@@ -78,7 +83,8 @@ def read_partial_image(path: str | Path) -> tuple[UInt8[Tensor, "3 h w"], Bool[T
     if not path.is_file():
         raise ValueError(f"image {path} does not exist (or is no file); check the path")
     try:
-        with Image.open(path) as image:
+        with _opened(path) as image:
+            _check_pixels(image, path, most_pixels)
             rgb, alpha = _to_rgb(ImageOps.exif_transpose(image), path)
             pixels = np.array(rgb)
             opaque = None if alpha is None else torch.from_numpy(np.array(alpha))[None] >= _OPAQUE
@@ -89,6 +95,21 @@ def read_partial_image(path: str | Path) -> tuple[UInt8[Tensor, "3 h w"], Bool[T
     if opaque is not None and not opaque.any():
         raise ValueError(f"image {path} is transparent everywhere; leave opaque what is to count")
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), opaque
+
+
+def _opened(path: Path) -> Image.Image:
+    """The image, its header read. Pillow's warning of many pixels is left out: where there is a limit it is ours."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(path)
+
+
+def _check_pixels(image: Image.Image, path: Path, most: int | None) -> None:
+    if most is not None and image.width * image.height > most:
+        raise ValueError(
+            f"image {path} has {image.width} x {image.height} pixels, expected {most:,} in all at most; "
+            "make it smaller, or raise the limit (--still-pixels, most_pixels)"
+        )
 
 
 def natural_order(path: Path) -> tuple[list[tuple[int, int | str]], str]:

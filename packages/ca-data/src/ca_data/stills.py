@@ -12,8 +12,10 @@ from torch import Tensor
 
 from ca_data.images import IMAGE_SUFFIXES, natural_order, read_partial_image
 
-__all__ = ["ReferenceStill", "list_references", "load_reference", "load_references"]
+__all__ = ["STILL_PIXELS", "ReferenceStill", "list_references", "load_reference", "load_references"]
 
+STILL_PIXELS = 64_000_000
+"""Most pixels of a reference still, unless said otherwise: a scan of 8000 x 8000."""
 _FRAME_NUMBER = re.compile(r"_(\d{6,})$")
 
 
@@ -51,7 +53,7 @@ def load_references(paths: str | Path | Iterable[str | Path]) -> list[ReferenceS
 
     Raises:
         ValueError: if nothing is given, a path is missing, a folder holds no images, or an image cannot be
-            read or is transparent everywhere.
+            read, is transparent everywhere or has more than `STILL_PIXELS` pixels.
 
     Example:
         >>> import tempfile, torch
@@ -64,14 +66,21 @@ def load_references(paths: str | Path | Iterable[str | Path]) -> list[ReferenceS
     return [load_reference(file) for file in list_references(paths)]
 
 
-def load_reference(path: str | Path) -> ReferenceStill:
+def load_reference(path: str | Path, most_pixels: int = STILL_PIXELS) -> ReferenceStill:
     """Load one reference still; see `load_references`.
+
+    Args:
+        path: the file.
+        most_pixels: width times height above which it is refused by its header, before anything is decoded.
+
+    Returns:
+        The still.
 
     Raises:
         ValueError: as there.
     """
     path = Path(path)
-    image, opaque = read_partial_image(path)
+    image, opaque = read_partial_image(path, most_pixels)
     whole = opaque is None or bool(opaque.all())
     return ReferenceStill(path, image, _frame_number(path), None if whole else opaque)
 

@@ -24,6 +24,7 @@ __all__ = [
     "VideoInfo",
     "choose_stream",
     "describe",
+    "file_url",
     "open_video",
     "planar_format",
     "probe",
@@ -151,9 +152,33 @@ def open_video(path: str | Path) -> InputContainer:
     if not Path(path).is_file():
         raise VideoError(f"video {path} does not exist (or is no file); check the path")
     try:
-        return av.open(str(path), metadata_errors="replace")
+        return av.open(file_url(path), metadata_errors="replace")
     except (av.error.FFmpegError, OSError) as error:
         raise VideoError(f"video {path} is not a readable video ({reason(error)}); check the file") from error
+
+
+def file_url(path: str | Path) -> str:
+    """A path as libavformat takes it for a file, whatever its name looks like.
+
+    Args:
+        path: the file, such as `http:film.mp4`.
+
+    Returns:
+        The path after `file:`, the name of libavformat's protocol.
+
+    Raises:
+        VideoError: if the name is not UTF-8, which libavformat's binding cannot say.
+
+    Example:
+        >>> file_url("http:film.mp4")
+        'file:http:film.mp4'
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        name = str(path).encode(errors="replace").decode()
+        raise VideoError(f"video {name}: the name is not UTF-8; rename the file, or link to it") from None
+    return f"file:{path}"
 
 
 def choose_stream(container: InputContainer, path: Path) -> VideoStream:

@@ -7,6 +7,7 @@ from ca_film.options import ColorizeOptions, Look, StillBinding, StreamChoice
 from ca_film.plan import Plan, ShotPlan, plan
 from ca_film.preview import Preview, preview
 from ca_film.progress import Progress
+from ca_film.project import colorize_project, is_project
 from ca_film.session import open_film
 from ca_film.source.film import Film, FilmFormat, Frame
 from ca_film.source.survey import Survey, survey_film
@@ -30,7 +31,9 @@ __all__ = [
     "Survey",
     "choose_device",
     "colorize",
+    "colorize_project",
     "default_weights",
+    "is_project",
     "load_weights",
     "open_film",
     "plan",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ from ca_film.output.encoding import VIDEO_SUFFIXES, Encoding, choose_encoding
 from ca_film.output.rendering import Renderer
 from ca_film.output.segments import split_shots
 from ca_film.output.targets import FolderTarget, Target, VideoTarget
-from ca_film.output.work import WorkFolder, file_signature, publishing
+from ca_film.output.work import WorkFolder, file_signature, publishing, remove_remains
 from ca_film.progress import Progress, advance
 from ca_film.session import Session, open_session
 from ca_film.source.film import Film
@@ -31,7 +31,18 @@ from ca_film.source.reference_list import expand_lists
 from ca_film.source.references import Reference
 from ca_film.source.survey import Survey
 
-__all__ = ["Result", "check_paths", "choose_output", "color_notes", "colorize", "made_parent"]
+__all__ = [
+    "Result",
+    "check_paths",
+    "check_stills",
+    "check_taken",
+    "choose_output",
+    "color_notes",
+    "colorize",
+    "made_parent",
+    "publish",
+    "report_path",
+]
 
 _KIND = "ca-film 3"
 _LISTED = 10
@@ -87,18 +98,45 @@ def colorize(
     check_stills(session, out)
     encoding = choose_output(session.film, out, options)
     signature = _signature(session, options, encoding)
-    if taken and not options.overwrite and publishing(out, signature) is None:
-        raise _exists(out)
+    if taken:
+        check_taken(out, options, signature)
     with writing(out), made_parent(out), _open_work(out, signature, options, progress) as work:
         target = _target(session, encoding, work, out, options)
-        result = _published(work, out)
-        if result is None:
-            result = _make(session, options, encoding, work, target, out, progress)
-            work.begin_publishing(_noted(result, target.made))
-            target.publish(out)
-        if work.report_file().is_file():
-            work.report_file().replace(_report_path(out))
-        work.remove()
+        return publish(
+            out, work, target, lambda: _make(session, options, encoding, work, target, out, progress)
+        )
+
+
+def check_taken(out: Path, options: ColorizeOptions, signature: Mapping[str, str]) -> None:
+    """Refuse an output that is there already, unless it may be replaced or a killed run of the same work put it there.
+
+    Raises:
+        FilmError: if it has to stay.
+    """
+    if not options.overwrite and publishing(out, signature) is None:
+        raise _exists(out)
+
+
+def publish(out: Path, work: WorkFolder, target: Target, make: Callable[[], Result]) -> Result:
+    """Make an output in its work folder and give it its name; or finish what a run did that was killed at the end.
+
+    Args:
+        out: the output.
+        work: its work folder; removed.
+        target: where the frames go.
+        make: makes everything but the name.
+
+    Returns:
+        The result.
+    """
+    result = _published(work, out)
+    if result is None:
+        result = make()
+        work.begin_publishing(_noted(result, target.made))
+        target.publish(out)
+    if work.report_file().is_file():
+        work.report_file().replace(report_path(out))
+    work.remove()
     return result
 
 
@@ -122,7 +160,7 @@ def _make(
     _check_unchanged(sources)
     joined = target.prepare(survey, segments)
     _check_unchanged(sources)
-    report = _report_path(out) if options.report else None
+    report = report_path(out) if options.report else None
     if report and not work.report_file().is_file():
         grids = coverage.grids(segments)
         write_report(work.report_file(), target.made, out.name, survey, grids, session.references)
@@ -165,7 +203,8 @@ def _identity(path: Path) -> list[int]:
     return [stat.st_dev, stat.st_ino, 0 if path.is_dir() else stat.st_size]
 
 
-def _report_path(out: Path) -> Path:
+def report_path(out: Path) -> Path:
+    """Where an output's coverage report lies."""
     return out.with_name(out.name + ".coverage.html")
 
 
@@ -235,7 +274,7 @@ def check_paths(source: Path, out: Path, options: ColorizeOptions) -> bool:
     taken = os.path.lexists(out) and (not out.is_dir() or any(out.iterdir()))
     if taken and not options.overwrite and publishing(out) is None:
         raise _exists(out)
-    report = _report_path(out)
+    report = report_path(out)
     if options.report and os.path.lexists(report) and not options.overwrite and not is_report(report):
         raise FilmError(
             f"report {report} is there and not of ColorAlign; rename it, or add --overwrite or --no-report"
@@ -259,6 +298,7 @@ def _check_name(out: Path) -> None:
 
 
 def _exists(out: Path) -> FilmError:
+    remove_remains(out)
     return FilmError(f"output {out} exists; choose another name with -o, or add --overwrite")
 
 
@@ -305,7 +345,7 @@ def _signature(session: Session, options: ColorizeOptions, encoding: Encoding | 
         "weights": session.loaded.digest,
         "size": str(options.size),
         "colour": f"{options.look} {options.keep_colors}",
-        "encoding": f"{encoding} {options.png_depth}",
+        "encoding": f"{encoding} {options.png_depth} {options.frames}",
         "shots": f"{cuts} {options.segment} {options.rate}",
     }
 
@@ -352,7 +392,7 @@ def _target(
     if encoding:
         return VideoTarget(session.film, renderer, encoding, work, options.streams)
     moved = out if work.publishing() is not None else None
-    return FolderTarget(session.film, renderer, work, options.png_depth, moved)
+    return FolderTarget(session.film, renderer, work, options.png_depth, moved, options.frames)
 
 
 def _paint(

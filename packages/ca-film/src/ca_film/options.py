@@ -7,9 +7,14 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
+from ca_data import STILL_PIXELS
+
 from ca_film.errors import FilmError
 
 __all__ = ["ColorizeOptions", "Look", "StillBinding", "StreamChoice"]
+
+# What Pillow opens at most: twice its Image.MAX_IMAGE_PIXELS.
+_MOST_STILL_PIXELS = 178_956_970
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,8 @@ class ColorizeOptions:
         codec: encoder of a video, None for the default.
         crf: its constant quality.
         pixel_format: its storage.
-        png_depth: bits of PNG files, 8 or 16.
+        png_depth: bits of PNG and TIFF files, 8 or 16.
+        frames: files of a folder, `png` or `tiff`.
         streams: which streams of the source are copied.
         rate: frames per second of a folder of frames that becomes a video.
         cuts: numbers of the frames that begin a shot, () for none; None to look for them.
@@ -122,9 +128,10 @@ class ColorizeOptions:
         bindings: of stills that are for parts of the film only.
         references_per_shot: most stills that the network sees at once; of more, the best for each shot.
         keep_colors: whether colours that the film has (a logo, a title) stay, where they are.
+        still_pixels: width times height above which a still is refused, undecoded; up to 178 956 970.
 
     Raises:
-        FilmError: if `png_depth`, `rate`, `segment` or `references_per_shot` is out of range.
+        FilmError: if `png_depth`, `frames`, `rate`, `segment`, `references_per_shot` or `still_pixels` is out of range.
 
     Example:
         >>> [path.name for path in ColorizeOptions("stills/swan.png").stills]
@@ -142,6 +149,7 @@ class ColorizeOptions:
     crf: int | None = None
     pixel_format: str | None = None
     png_depth: int = 8
+    frames: str = "png"
     streams: StreamChoice = field(default_factory=StreamChoice)
     rate: Fraction = Fraction(24)
     cuts: Sequence[int] | None = None
@@ -150,10 +158,13 @@ class ColorizeOptions:
     bindings: Sequence[StillBinding] = ()
     references_per_shot: int = 8
     keep_colors: bool = False
+    still_pixels: int = STILL_PIXELS
 
     def __post_init__(self) -> None:
         if self.png_depth not in (8, 16):
             raise FilmError(f"--png-depth must be 8 or 16, got {self.png_depth}; choose one of them")
+        if self.frames not in ("png", "tiff"):
+            raise FilmError(f"--frames must be png or tiff, got '{self.frames}'; choose one of them")
         if not 0 < self.rate <= 1000:
             raise FilmError(f"--fps must lie between 0 and 1000, got '{self.rate}'; write 25 or 24000/1001")
         if self.segment < 1:
@@ -161,6 +172,11 @@ class ColorizeOptions:
         if self.references_per_shot < 1:
             raise FilmError(
                 f"--refs-per-shot must be 1 or more, got {self.references_per_shot}; leave it out for 8"
+            )
+        if not 1 <= self.still_pixels <= _MOST_STILL_PIXELS:
+            raise FilmError(
+                f"--still-pixels must lie in 1..{_MOST_STILL_PIXELS}, got {self.still_pixels}; "
+                f"leave it out for {STILL_PIXELS}"
             )
 
     @property

@@ -125,7 +125,7 @@ def open_session(source: str | Path, options: ColorizeOptions) -> Session:
     """
     film = open_film(source, options.rate)
     stills, bindings = expand_lists(options.stills, options.bindings)
-    given = prepare_references(stills, options.size, bindings, film.format)
+    given = prepare_references(stills, options.size, bindings, options.still_pixels, film.format)
     references, notes = without_grey(given)
     notes += [
         f"reference {one.path.name} has black bars, which are taken off" for one in references if one.bars

@@ -43,6 +43,10 @@ class Coverage:
         """Note the next frame of the segment."""
         self._grids.append(coarse_grid(confidence))
 
+    def drop(self) -> None:
+        """Forget the frames of a segment that is begun again."""
+        self._grids = []
+
     def keep(self, segment: range) -> None:
         """Write a finished segment down."""
         self._work.keep_array(_KIND, segment, np.stack(self._grids))

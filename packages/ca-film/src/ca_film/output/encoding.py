@@ -18,7 +18,7 @@ from ca_film.source.film import FilmFormat, Frame
 
 __all__ = ["VIDEO_SUFFIXES", "Encoding", "choose_encoding", "fill_frame", "open_encoder"]
 
-VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".nut")
+VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".nut", ".mxf")
 _ENCODERS = {
     "h264": "libx264",
     "hevc": "libx265",
@@ -26,7 +26,12 @@ _ENCODERS = {
     "av1": "libsvtav1",
     "vp9": "libvpx-vp9",
     "prores": "prores_ks",
+    "dnxhr": "dnxhd",
 }
+# Of the profiles, those that a restorer takes for a master; RGB is left out.
+_DNXHR_PROFILES = {"yuv422p": "dnxhr_hq", "yuv422p10le": "dnxhr_hqx", "yuv444p10le": "dnxhr_444"}
+# Height and width below which DNxHR has no blocks.
+_DNXHR_LEAST = (120, 256)
 # Constant quality that a restorer would call transparent, per encoder; lossless ones have none.
 _CRF = {"libx264": 14, "libx265": 16, "libsvtav1": 20, "libvpx-vp9": 18}
 _FIXED_OPTIONS = {
@@ -79,7 +84,7 @@ def choose_encoding(
     Args:
         film: the film's format; a lossless or editing codec of its own is kept where the container allows.
         out: output file; its suffix names the container.
-        codec: what the user asked for: h264, hevc, av1, vp9, prores, ffv1 or an encoder of libavcodec.
+        codec: what the user asked for: h264, hevc, av1, vp9, prores, dnxhr, ffv1 or an encoder of libavcodec.
         crf: the user's constant quality.
         pixel_format: the user's storage.
         first: the first frame, whose HDR metadata goes into the encoder's headers.
@@ -96,13 +101,22 @@ def choose_encoding(
             f"output {out} has an unknown ending '{out.suffix}', expected {', '.join(VIDEO_SUFFIXES)} "
             "or a name without ending for a folder of PNG files"
         )
-    encoder = _ENCODERS.get(codec, codec) if codec else _default_encoder(suffix, film.codec, film.coding.bits)
+    encoder = _ENCODERS.get(codec, codec) if codec else _default_encoder(suffix, film)
+    _check_fit(encoder, film, suffix)
     formats = _formats_of(encoder)
     chosen = _check_format(pixel_format, encoder, formats) if pixel_format else _nearest(film, formats)
     layout = av.VideoFormat(chosen, *reversed(film.size))
-    coding = replace(film.coding, bits=layout.components[0].bits)
+    coding = replace(
+        film.coding,
+        bits=layout.components[0].bits,
+        full_range=film.coding.full_range and _keeps_range(film, encoder),
+    )
     return Encoding(
-        encoder, chosen, coding, _options(encoder, suffix, crf, film, first), _notes(film, encoder, chosen)
+        encoder,
+        chosen,
+        coding,
+        _options(encoder, chosen, suffix, crf, film, first),
+        _notes(film, encoder, chosen),
     )
 
 
@@ -190,20 +204,41 @@ def _with_luma(frame: Frame, encoding: Encoding, film: FilmFormat) -> av.VideoFr
 def _change_depth(
     luma: Integer[np.ndarray, "h w"], source: YuvCoding, target: YuvCoding
 ) -> Integer[np.ndarray, "h w"]:
-    if source.bits == target.bits:
+    if (source.bits, source.full_range) == (target.bits, target.full_range):
         return luma
     codes = torch.from_numpy(luma.astype(np.int32))
     return luma_to_codes(luma_from_codes(codes, source), target).numpy()
 
 
-def _default_encoder(suffix: str, source_codec: str, depth: int) -> str:
+def _default_encoder(suffix: str, film: FilmFormat) -> str:
+    source, depth = film.codec, film.coding.bits
     if suffix == ".webm":
         return "libvpx-vp9" if depth <= 8 else "libsvtav1"
-    if source_codec == "ffv1" and suffix in (".mkv", ".nut"):
+    if source == "ffv1" and suffix in (".mkv", ".nut"):
         return "ffv1"
-    if source_codec.startswith("prores") and suffix in (".mov", ".mkv", ".nut"):
+    if source.startswith("prores") and suffix in (".mov", ".mkv", ".nut", ".mxf"):
         return "prores_ks"
+    if suffix == ".mxf" or (source == "dnxhd" and suffix in (".mov", ".mkv")):
+        return "dnxhd" if _holds_dnxhr(film) else "prores_ks"
     return "libx264" if depth <= 8 else "libx265"
+
+
+def _keeps_range(film: FilmFormat, encoder: str) -> bool:
+    """A video keeps its own; deep frames of a folder are full range, which only an archive is sure to be read as."""
+    return bool(film.codec) or encoder == "ffv1"
+
+
+def _holds_dnxhr(film: FilmFormat) -> bool:
+    return film.size[0] >= _DNXHR_LEAST[0] and film.size[1] >= _DNXHR_LEAST[1]
+
+
+def _check_fit(encoder: str, film: FilmFormat, suffix: str) -> None:
+    if encoder == "dnxhd" and not _holds_dnxhr(film):
+        raise FilmError(
+            f"--codec dnxhr takes frames of 256x120 at least, got {film.size[1]}x{film.size[0]}; use prores"
+        )
+    if encoder == "dnxhd" and suffix not in (".mov", ".mxf", ".mkv"):
+        raise FilmError(f"--codec dnxhr does not go into {suffix}, expected .mov, .mxf or .mkv")
 
 
 def _formats_of(encoder: str) -> list[str]:
@@ -265,9 +300,11 @@ def _nearest(film: FilmFormat, formats: list[str]) -> str:
 
 
 def _options(
-    encoder: str, suffix: str, crf: int | None, film: FilmFormat, first: Frame | None
+    encoder: str, chosen: str, suffix: str, crf: int | None, film: FilmFormat, first: Frame | None
 ) -> dict[str, str]:
     options = dict(_FIXED_OPTIONS.get(encoder, {}))
+    if encoder == "dnxhd":
+        options["profile"] = _DNXHR_PROFILES[chosen]
     quality = crf if crf is not None else _CRF.get(encoder)
     if crf is not None and encoder not in _CRF:
         raise FilmError(f"--crf has no meaning for {encoder}, which has no constant quality; leave it out")

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, cast
 
 import av
 from av.error import FFmpegError
-from ca_data import choose_stream, open_video
+from ca_data import choose_stream, file_url, open_video, plane
 
 from ca_film.errors import FilmError
 from ca_film.options import StreamChoice
-from ca_film.output.encoding import Encoding, configure
-from ca_film.output.segments import SegmentStore
+from ca_film.output.encoding import Encoding, configure, open_encoder
+from ca_film.output.segments import EncodedPacket, SegmentStore
 from ca_film.output.timing import TimedPacket, movie_timescale, timed_packets
 from ca_film.source.film import Film, FilmFormat
 from ca_film.source.survey import Survey
@@ -31,6 +31,8 @@ __all__ = ["Joined", "join", "rehearse"]
 
 # Tags that describe the old file's own bytes, and would be false in the new one.
 _STALE_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "alpha_mode"}
+# Packets of the source that the rehearsal looks through for the first of each stream.
+_REHEARSED_PACKETS = 1000
 _MP4_SUFFIXES = (".mp4", ".m4v", ".mov")
 _STALE_STREAM_TAGS = {
     "encoder",
@@ -63,8 +65,8 @@ class Joined:
 def rehearse(out: Path, film: Film, encoding: Encoding, choice: StreamChoice) -> Joined:
     """Write the output's beginning as it will be and throw it away, so that what cannot work fails before the work.
 
-    Each stream of the source is tried by itself first, with one packet of its own: what the container refuses is left
-    out, and named.
+    A packet of each stream goes with it: some containers (MXF) look at a stream only then. Each stream of the source is
+    tried by itself first: what the container refuses is left out, and named.
 
     Args:
         out: a scratch path with the output's suffix.
@@ -79,15 +81,18 @@ def rehearse(out: Path, film: Film, encoding: Encoding, choice: StreamChoice) ->
         FilmError: if container and codec do not go together or the place cannot be written to.
     """
     joined = Joined()
+    first = _first_packet(encoding, film.format)
     try:
         if not film.path.is_dir():
             for index, label in _copied_streams(film, choice):
-                reason = _refusal(out, film, encoding, choice, index)
+                reason = _refusal(out, film, encoding, choice, index, first)
                 if reason is not None:
                     joined.refused.add(index)
                     joined.notes.append(f"{label} is left out: {out.suffix} cannot hold it ({reason})")
-        with _Output(out, film, encoding, choice, joined):
-            pass
+        with _Output(out, film, encoding, choice, joined) as output:
+            output.mux(output.video_packet(first)[1])
+            for packet in output.first_packets():
+                output.mux(packet)
     finally:
         out.unlink(missing_ok=True)
     return joined
@@ -103,15 +108,35 @@ def _copied_streams(film: Film, choice: StreamChoice) -> list[tuple[int, str]]:
         ]
 
 
-def _refusal(out: Path, film: Film, encoding: Encoding, choice: StreamChoice, index: int) -> str | None:
+def _first_packet(encoding: Encoding, film: FilmFormat) -> TimedPacket:
+    """A packet of the coloured stream, of a frame of nothing."""
+    encoder = open_encoder(encoding, film)
+    try:
+        encoder.open(strict=False)
+        frame = av.VideoFrame(film.size[1], film.size[0], encoding.pixel_format)
+        for number in range(len(frame.planes)):
+            plane(frame, number)[:] = 0
+        frame.pts, frame.time_base = 0, encoder.time_base
+        packet = [*encoder.encode(frame), *encoder.encode(None)][0]
+    except (FFmpegError, ValueError) as error:
+        raise FilmError(
+            f"{encoding.codec} does not take frames of {film.size[1]}x{film.size[0]} {encoding.pixel_format} "
+            f"({getattr(error, 'strerror', None) or error}); choose another --codec or --pix-fmt"
+        ) from error
+    return TimedPacket(EncodedPacket(0, True, bytes(packet)), 0, 0, 0)
+
+
+def _refusal(
+    out: Path, film: Film, encoding: Encoding, choice: StreamChoice, index: int, first: TimedPacket
+) -> str | None:
     """Why the container does not take a stream beside the coloured one; None where it does."""
     with open_video(film.path) as source:
         others = {stream.index for stream in source.streams} - {index}
     trial = Joined(refused=others)
     try:
         with _Output(out, film, encoding, choice, trial) as output:
-            packet = next((packet for _, packet in output.copied_packets([])), None)
-            if packet is not None:
+            output.mux(output.video_packet(first)[1])
+            for packet in output.first_packets():
                 output.mux(packet)
     except FilmError as error:
         cause = error.__cause__
@@ -176,7 +201,7 @@ class _Output:
     def __init__(
         self, out: Path, film: Film, encoding: Encoding, choice: StreamChoice, joined: Joined
     ) -> None:
-        self._out = out
+        self._out, self._path = out, film.path
         self._time_base = film.format.time_base
         self._source: InputContainer | None = None if film.path.is_dir() else open_video(film.path)
         self._targets: dict[int, Stream] = {}
@@ -244,6 +269,16 @@ class _Output:
         except FFmpegError as error:
             notes.append(f"the source breaks off while its other streams are copied ({error.strerror})")
 
+    def first_packets(self) -> Iterator[av.Packet]:
+        """The first packet of each copied stream; of sparse ones only where the source has it early."""
+        missing = {target.index for target in self._targets.values()}
+        for number, (_, packet) in enumerate(self.copied_packets([])):
+            if packet.stream_index in missing:
+                missing.discard(packet.stream_index)
+                yield packet
+            if not missing or number >= _REHEARSED_PACKETS:
+                return
+
     def _open(self, film: FilmFormat) -> OutputContainer:
         options = {"strict": "experimental"}
         if self._out.suffix.lower() != ".nut":
@@ -254,7 +289,7 @@ class _Output:
             bases = [stream.time_base for stream in streams if stream.time_base]
             options["movie_timescale"] = str(movie_timescale(film, bases))
         try:
-            container = av.open(str(self._out), "w", options=options)
+            container = av.open(file_url(self._out), "w", options=options)
         except (FFmpegError, OSError, ValueError) as error:
             if self._source is not None:
                 self._source.close()
@@ -269,7 +304,7 @@ class _Output:
         if self._source is None:
             self._add_video(film, encoding)
             return
-        colored = choose_stream(self._source, Path(self._source.name)).index
+        colored = choose_stream(self._source, self._path).index
         for stream in self._source.streams:
             if stream.index == colored:
                 self._add_video(film, encoding)

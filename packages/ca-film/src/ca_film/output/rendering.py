@@ -112,8 +112,10 @@ class Renderer:
             lightness = self._film.lightness(colored.frame)
             ab = self._ab(colored, lightness)
             if self._keep:
-                own = normalize_lab(rgb_to_lab(colored.frame.rgb))[1:]
-                kept = _kept_share(rgb_to_ycbcr(colored.frame.rgb.float() / 255.0)[1:])
+                given = colored.frame.rgb.numpy()
+                film = torch.from_numpy(given.astype(np.float32) / np.iinfo(given.dtype).max)
+                own = normalize_lab(rgb_to_lab(film))[1:]
+                kept = _kept_share(rgb_to_ycbcr(film)[1:])
                 ab = torch.lerp(ab, own, kept)
             rgb = lab_to_rgb(denormalize_lab(torch.cat((lightness, ab))))
         else:

@@ -14,7 +14,7 @@ from ca_film.output.segments import SegmentStore, SegmentWriter
 from ca_film.output.timing import check_timing
 from ca_film.output.work import WorkFolder
 from ca_film.source.film import ColoredFrame, Film
-from ca_film.source.images import png_bytes
+from ca_film.source.images import png_bytes, tiff_bytes
 from ca_film.source.survey import Survey
 
 __all__ = ["FolderTarget", "Target", "VideoTarget"]
@@ -92,7 +92,7 @@ class VideoTarget:
 
 
 class FolderTarget:
-    """PNG files named as the film's frames.
+    """PNG or TIFF files named as the film's frames.
 
     Args:
         film: the film.
@@ -100,11 +100,19 @@ class FolderTarget:
         work: for unfinished work.
         depth: 8 or 16 bits.
         published: the output folder, where a killed run may have moved frames to already; None if there is none.
+        kind: `png` or `tiff`.
     """
 
     def __init__(
-        self, film: Film, renderer: Renderer, work: WorkFolder, depth: int = 8, published: Path | None = None
+        self,
+        film: Film,
+        renderer: Renderer,
+        work: WorkFolder,
+        depth: int = 8,
+        published: Path | None = None,
+        kind: str = "png",
     ) -> None:
+        self._kind = kind
         self._film, self._renderer, self._depth = film, renderer, depth
         self._work, self._published = work, published
         self._folder = work.subfolder("frames")
@@ -112,8 +120,11 @@ class FolderTarget:
         self._digests: dict[str, str] = {}
 
     def rehearse(self) -> list[str]:
-        """PNG files go everywhere."""
-        return []
+        """Image files go everywhere; a note of the depth that these do not keep."""
+        bits = self._film.format.coding.bits
+        if bits <= self._depth:
+            return []
+        return [f"frames are written in {self._depth} bits of the film's {bits}; --png-depth 16 keeps them"]
 
     def has(self, segment: range) -> bool:
         """Whether a segment is finished, and its files are still as they were written."""
@@ -127,8 +138,9 @@ class FolderTarget:
         self._segment, self._digests = segment, {}
 
     def add(self, colored: ColoredFrame) -> None:
-        """Write one PNG file."""
-        name, content = self._name(colored.frame.index), png_bytes(self._renderer.rgb(colored, self._depth))
+        """Write one file."""
+        to_bytes = png_bytes if self._kind == "png" else tiff_bytes
+        name, content = self._name(colored.frame.index), to_bytes(self._renderer.rgb(colored, self._depth))
         (self._folder / name).write_bytes(content)
         self._digests[name] = hashlib.sha256(content).hexdigest()
 
@@ -164,7 +176,7 @@ class FolderTarget:
         return bool(files) and hashlib.sha256(files[0].read_bytes()).hexdigest() == digest
 
     def _name(self, index: int) -> str:
-        return f"{self._film.frame_name(index)}.png"
+        return f"{self._film.frame_name(index)}.{self._kind}"
 
 
 Target = VideoTarget | FolderTarget

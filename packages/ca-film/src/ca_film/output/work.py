@@ -28,9 +28,10 @@ from ca_film.errors import FilmError
 from ca_film.output.sealed import GrowingFile, read_sealed, seal, sealed_size
 from ca_film.source.survey import Survey
 
-__all__ = ["WorkFolder", "file_signature"]
+__all__ = ["WorkFolder", "file_signature", "publishing", "remove_remains"]
 
 _PROBE_BYTES = 1 << 20
+_PUBLISHING = "publishing.json"
 _LOCK, _MARK = ".lock", b"ColorAlign keeps unfinished work here\n"
 
 
@@ -65,7 +66,7 @@ class WorkFolder:
     """
 
     def __init__(self, out: Path, signature: dict[str, str], *, restart: bool = False) -> None:
-        self.out = out
+        self.out, self._signature = out, signature
         self.started_afresh: str | None = None
         self.damaged: list[str] = []
         self._folder = _folder_of(out)
@@ -95,11 +96,9 @@ class WorkFolder:
 
     def remove(self) -> None:
         """Remove the folder: the output is complete. What says so goes last, so that a kill leaves no riddle."""
-        last = ("signature.json", "publishing.json", _LOCK)
-        self._clear(but=last)
-        for name in last:
-            (self._folder / name).unlink(missing_ok=True)
-        self._folder.rmdir()
+        self._clear(but=(_PUBLISHING, _LOCK))
+        (self._folder / _PUBLISHING).unlink(missing_ok=True)
+        _remove_empty(self._folder)
 
     def file(self, kind: str, part: range) -> Path:
         """File of a part, named by its frames: `00000240-00000480.packets`."""
@@ -203,11 +202,12 @@ class WorkFolder:
 
     def begin_publishing(self, result: Mapping[str, Any]) -> None:
         """Note that everything is made, and what the result is, right before the output gets its name."""
-        self._keep("publishing", result)
+        record = {"signature": self._signature, "result": result}
+        write_atomically(self._folder / _PUBLISHING, seal(json.dumps(record).encode()))
 
     def publishing(self) -> dict[str, Any] | None:
         """The result of a run that was killed while, or after, it gave the output its name."""
-        return publishing(self.out, self._read("signature"))
+        return publishing(self.out, self._signature)
 
     def _state_file(self, index: int) -> Path:
         return self._folder / f"{index:08d}.state"
@@ -225,7 +225,7 @@ class WorkFolder:
         write_atomically(self._folder / f"{name}.json", seal(json.dumps(value).encode()))
 
     def _read(self, name: str) -> Any:
-        return _read_json(self._folder, name)
+        return _read_json(self._folder / f"{name}.json")
 
     def _clear(self, but: tuple[str, ...] = (_LOCK,)) -> None:
         for left in self._folder.iterdir():
@@ -243,19 +243,37 @@ def publishing(out: Path, signature: Mapping[str, str] | None = None) -> dict[st
         signature: of the work; None: of any.
     """
     folder = _folder_of(out)
-    if folder.is_symlink() or (signature is not None and _read_json(folder, "signature") != signature):
+    found = None if folder.is_symlink() else _read_json(folder / _PUBLISHING)
+    if not isinstance(found, dict) or (signature is not None and found["signature"] != signature):
         return None
-    found = _read_json(folder, "publishing")
-    return found if isinstance(found, dict) else None
+    result: dict[str, Any] = found["result"]
+    return result
+
+
+def remove_remains(out: Path) -> None:
+    """Remove what a run left that was killed when nothing but its empty folder was left to remove."""
+    folder = _folder_of(out)
+    try:
+        names = [path.name for path in folder.iterdir()]
+        ours = not names or (names == [_LOCK] and (folder / _LOCK).read_bytes() == _MARK)
+        if ours and not folder.is_symlink():
+            _remove_empty(folder)
+    except OSError:
+        return
+
+
+def _remove_empty(folder: Path) -> None:
+    (folder / _LOCK).unlink(missing_ok=True)
+    folder.rmdir()
 
 
 def _folder_of(out: Path) -> Path:
     return out.with_name(out.name + ".partial")
 
 
-def _read_json(folder: Path, name: str) -> Any:
+def _read_json(path: Path) -> Any:
     try:
-        return json.loads((read_sealed(folder / f"{name}.json") or b"null").decode())
+        return json.loads((read_sealed(path) or b"null").decode())
     except (OSError, ValueError):
         return None
 

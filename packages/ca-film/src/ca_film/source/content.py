@@ -187,15 +187,16 @@ def _color_share(frame: Frame, coding: YuvCoding) -> float:
     """Share of the picture that has colour."""
     if frame.rgb is not None:
         step = max(1, frame.rgb.shape[2] // _WIDTH)
-        rgb = frame.rgb[:, ::step, ::step].numpy().astype(np.float64) / 255.0
+        codes = frame.rgb.numpy()[:, ::step, ::step]
+        rgb = codes.astype(np.float64) / np.iinfo(codes.dtype).max
         luma = np.tensordot((0.2126, 0.7152, 0.0722), rgb, 1)
         chroma = np.stack((rgb[2] - luma, rgb[0] - luma)) / 1.8
     elif frame.decoded is not None and len(frame.decoded.planes) >= 3:
         step = max(1, frame.decoded.planes[1].width // _WIDTH)
-        codes: Integer[np.ndarray, "2 h w"] = np.stack(
+        planes: Integer[np.ndarray, "2 h w"] = np.stack(
             [plane(frame.decoded, number)[::step, ::step] for number in (1, 2)]
         )
-        chroma = (codes.astype(np.float64) - (1 << (coding.bits - 1))) / (1 << coding.bits)
+        chroma = (planes.astype(np.float64) - (1 << (coding.bits - 1))) / (1 << coding.bits)
     else:
         return 0.0
     return float((np.abs(chroma).max(axis=0) > _COLOR).mean())

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from ca_data import YuvCoding, luma_from_codes
 from ca_model import RecurrentState
-from jaxtyping import Float, Integer, UInt8
+from jaxtyping import Float, Integer, UInt, UInt8
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class FilmFormat:
         interlaced: whether the odd and the even rows were taken at different times.
         time_base: unit of the timestamps in seconds.
         rate: frames per second, on average.
-        pixel_format: the decoder's name for the storage (`yuv420p10le`), or `rgb24` for a folder of frames.
+        pixel_format: the decoder's name for the storage (`yuv420p10le`); `rgb24` or `rgb48le` for a folder of frames.
         codec: the decoder's name for the codec; empty for a folder.
     """
 
@@ -88,7 +88,7 @@ class Frame:
         timestamp: when it is shown, in the film's time base.
         duration: for how long, in the same unit; 0 where the film does not say.
         decoded: the decoder's frame, which has flags and side data; None for a frame from a folder.
-        rgb: `3 h w` uint8 of a frame from a folder, whose lightness goes to the output as it is.
+        rgb: `3 h w` uint8 or uint16 of a frame from a folder, whose lightness goes to the output as it is.
     """
 
     index: int
@@ -96,7 +96,7 @@ class Frame:
     timestamp: int = 0
     duration: int = 0
     decoded: av.VideoFrame | None = None
-    rgb: UInt8[Tensor, "3 h w"] | None = None
+    rgb: UInt[Tensor, "3 h w"] | None = None
 
 
 @dataclass(eq=False)

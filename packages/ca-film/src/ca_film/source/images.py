@@ -5,17 +5,19 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
-from ca_data import FrameFolder, write_atomically
+from ca_data import read_image, write_atomically
 from jaxtyping import UInt, UInt8
 from PIL import Image
 
 from ca_film.source.film import Film, grey_image
+from ca_film.source.scans import list_frames
 from ca_film.source.video import VideoFilm
 
-__all__ = ["color_images", "grey_images", "png_bytes", "write_png"]
+__all__ = ["color_images", "grey_images", "png_bytes", "tiff_bytes", "write_png"]
 
 
 def grey_images(film: Film, indices: Iterable[int]) -> dict[int, UInt8[np.ndarray, "3 h w"]]:
@@ -51,8 +53,8 @@ def color_images(path: Path, indices: Iterable[int]) -> dict[int, UInt8[np.ndarr
     """
     wanted = set(indices)
     if path.is_dir():
-        folder = FrameFolder(path)
-        return {index: folder.read([index])[0].numpy() for index in wanted if index < len(folder)}
+        files, _ = list_frames(path)
+        return {index: read_image(files[index]).numpy() for index in wanted if index < len(files)}
     film = VideoFilm(path)
     found: dict[int, UInt8[np.ndarray, "3 h w"]] = {}
     for frame in film.frames() if wanted else ():
@@ -92,12 +94,31 @@ def write_png(rgb: UInt[np.ndarray, "3 h w"], path: Path) -> None:
     write_atomically(path, png_bytes(rgb))
 
 
+def tiff_bytes(rgb: UInt[np.ndarray, "3 h w"]) -> bytes:
+    """An image as the bytes of a TIFF file, 8 or 16 bits as its type says, compressed without loss.
+
+    Args:
+        rgb: `3 h w`, uint8 or uint16.
+    """
+    pixels = np.ascontiguousarray(rgb.transpose(1, 2, 0))
+    stored = "rgb24" if pixels.dtype == np.uint8 else "rgb48le"
+    return _encoded(
+        av.VideoFrame.from_ndarray(pixels, format=stored), "tiff", {"compression_algo": "deflate"}
+    )
+
+
 def _png16(pixels: np.ndarray) -> bytes:
     """Pillow writes no 16-bit RGB, libavcodec does."""
-    encoder = av.CodecContext.create("png", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = pixels.shape[1], pixels.shape[0], "rgb48be"
+    return _encoded(
+        av.VideoFrame.from_ndarray(pixels, format="rgb48le").reformat(format="rgb48be"), "png", {}
+    )
+
+
+def _encoded(frame: av.VideoFrame, codec: str, options: dict[str, str]) -> bytes:
+    encoder = cast("av.VideoCodecContext", av.CodecContext.create(codec, "w"))
+    encoder.width, encoder.height, encoder.pix_fmt = frame.width, frame.height, frame.format.name
     encoder.time_base = 1  # type: ignore[assignment]
-    frame = av.VideoFrame.from_ndarray(pixels, format="rgb48le").reformat(format="rgb48be")
+    encoder.options = options
     buffer = io.BytesIO()
     for packet in [*encoder.encode(frame), *encoder.encode(None)]:
         buffer.write(bytes(packet))

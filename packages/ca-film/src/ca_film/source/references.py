@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from ca_data import (
+    STILL_PIXELS,
     ReferenceStill,
     denormalize_lab,
     lab_to_rgb,
@@ -111,11 +112,12 @@ class _StillStore:
 
     Args:
         budget: height and width of the network's pixel budget.
+        most_pixels: of a still.
         shapes: width over height that a frame of the film may have; bars are taken off a still that has another.
     """
 
-    def __init__(self, budget: tuple[int, int], shapes: Sequence[float] = ()) -> None:
-        self._budget = budget
+    def __init__(self, budget: tuple[int, int], most_pixels: int, shapes: Sequence[float] = ()) -> None:
+        self._budget, self._most_pixels = budget, most_pixels
         self._shapes = shapes
         self._held: OrderedDict[Path, PreparedStill] = OrderedDict()
         # Decoder, network and renderer read in threads of their own.
@@ -145,7 +147,7 @@ class _StillStore:
 
     def _load(self, path: Path) -> tuple[ReferenceStill, bool]:
         """A still without the bars that keep it from the film's shape, and whether there were any."""
-        still = _read(path)
+        still = _read(path, self._most_pixels)
         box = _within_bars(still.image, self._shapes)
         if box is None:
             return still, False
@@ -175,6 +177,7 @@ def prepare_references(
     paths: Sequence[Path],
     budget: tuple[int, int],
     bindings: Sequence[StillBinding] = (),
+    most_pixels: int = STILL_PIXELS,
     form: FilmFormat | None = None,
 ) -> list[Reference]:
     """Read stills, one at a time, and note what is needed of each before the network sees it.
@@ -184,13 +187,14 @@ def prepare_references(
         budget: height and width of the network's pixel budget.
         bindings: of some of the stills.
         form: of the film, to whose shape stills with black bars are brought; None leaves them as they are.
+        most_pixels: width times height above which a still is refused, before it is decoded.
 
     Returns:
         The references in the order given; a still named twice is taken once.
 
     Raises:
-        FilmError: if nothing is given, something is missing, empty or unreadable, a still is transparent everywhere, or
-            a binding names a still that is not among them.
+        FilmError: if nothing is given, something is missing, empty, unreadable or too large, a still is transparent
+            everywhere, or a binding names a still that is not among them.
     """
     if not paths:
         raise FilmError(
@@ -206,7 +210,7 @@ def prepare_references(
         raise FilmError(
             f"binding names the still {stray[0]}, which is not among the references; add it with --refs"
         )
-    store = _StillStore(budget, () if form is None else _shapes(form))
+    store = _StillStore(budget, most_pixels, () if form is None else _shapes(form))
     return [store.take(file, bound.get(file.resolve())) for file in files]
 
 
@@ -286,9 +290,9 @@ def _colorful(still: ReferenceStill) -> float:
     return float(colored[counted].float().mean())
 
 
-def _read(path: Path) -> ReferenceStill:
+def _read(path: Path, most_pixels: int) -> ReferenceStill:
     try:
-        return load_reference(path)
+        return load_reference(path, most_pixels)
     except (ValueError, OSError) as error:
         raise FilmError(str(error)) from error
 
