@@ -173,6 +173,9 @@ def colorize(
     compare: Annotated[
         bool, typer.Option("--compare", help="Leave the left half of the frame grey.")
     ] = False,
+    keep_colors: Annotated[
+        bool, typer.Option("--keep-colors", help="Keep colours the film has, such as a logo's.")
+    ] = False,
     report: Annotated[
         bool | None, typer.Option(help="Write OUT.coverage.html; default for videos, not for folders.")
     ] = None,
@@ -201,6 +204,7 @@ def colorize(
     options = ColorizeOptions(
         references=tuple(refs or ()),
         references_per_shot=refs_per_shot,
+        keep_colors=keep_colors,
         still_pixels=still_pixels,
         weights=weights,
         size=parse_size(size),
@@ -361,9 +365,11 @@ def plan(
     for number, shot in enumerate(found.shots, start=1):
         covered = "" if shot.coverage is None else f"  coverage {shot.coverage:4.0%}"
         anchored = f"  has {', '.join(map(str, shot.anchored))}" if shot.anchored else ""
-        mark = "  <- colour this" if shot.chosen in found.wanted else ""
+        several = sorted(frame for frame in (shot.chosen, *shot.also) if frame in found.wanted)
+        mark = f"  <- colour {'this' if len(several) == 1 else 'these'}" if several else ""
+        chosen = ", ".join(map(str, several or [shot.chosen]))
         frames = f"{shot.frames.start}-{shot.frames.stop - 1}"
-        print(f"shot {number:3d}  frames {frames:>13}{covered}{anchored}  frame {shot.chosen}{mark}")
+        print(f"shot {number:3d}  frames {frames:>13}{covered}{anchored}  frame {chosen}{mark}")
     print(f"{found.folder}: {len(found.wanted)} stills to be coloured, contact-sheet.png")
 
 

@@ -38,13 +38,16 @@ __all__ = [
     "check_stills",
     "check_taken",
     "choose_output",
+    "color_notes",
     "colorize",
     "made_parent",
     "publish",
     "report_path",
 ]
 
-_KIND = "ca-film 2"
+_KIND = "ca-film 3"
+_LISTED = 10
+_COLORFUL = 0.001
 _LONGEST_NAME = 200  # of 255 bytes; the rest is for .partial, .coverage.html and temporary names
 
 
@@ -164,6 +167,7 @@ def _make(
         write_report(work.report_file(), target.made, out.name, survey, grids, session.references)
     notes += [note for note in [*survey.notes, *joined.notes] if note not in notes]
     notes += _reference_notes(session, survey)
+    notes += color_notes(survey, options)
     if work.damaged:
         notes.append(f"{len(work.damaged)} files of the kept work were damaged and made again")
     return Result(out, joined.frames, len(survey.shots), joined.copied, notes, survey.problems, report)
@@ -348,7 +352,7 @@ def _signature(session: Session, options: ColorizeOptions, encoding: Encoding | 
         + " ".join(f"{ref.digest}:{ref.frame}:{_bound(ref)}" for ref in session.references),
         "weights": session.loaded.digest,
         "size": str(options.size),
-        "colour": str(options.look),
+        "colour": f"{options.look} {options.keep_colors}",
         "encoding": f"{encoding} {options.png_depth} {options.frames}",
         "shots": f"{cuts} {options.segment} {options.rate}",
     }
@@ -392,7 +396,7 @@ def _bound(reference: Reference) -> str:
 def _target(
     session: Session, encoding: Encoding | None, work: WorkFolder, out: Path, options: ColorizeOptions
 ) -> Target:
-    renderer = Renderer(session.film, session.references, options.look)
+    renderer = Renderer(session.film, session.references, options.look, keep_colors=options.keep_colors)
     if encoding:
         return VideoTarget(session.film, renderer, encoding, work, options.streams)
     if _is_picture(session.film.path, out):
@@ -412,11 +416,11 @@ def _paint(
 ) -> Coverage:
     """Decode, run the network, and render and encode, each in its own thread, segment by segment."""
     film, painter, size = session.film, session.painter, session.network_size
-    known, coverage = session.known_colors(), Coverage(work)
+    known, coverage, flashes = session.known_colors(), Coverage(work), survey.flashes
     backward = BackwardColors(work, backward_windows(survey.shots, list(known)))
     if missing := backward.missing():
         progress.stage("colouring backward", sum(map(len, missing)))
-        for window, colors in paint_backward(film, missing, painter, size, known, progress):
+        for window, colors in paint_backward(film, missing, painter, size, known, progress, flashes):
             backward.keep(window, colors)
     todo = {segment.start: segment for segment in segments if not target.has(segment)}
     progress.stage("colouring", len(survey))
@@ -424,7 +428,7 @@ def _paint(
     runs = plan_runs(survey.shots, list(todo.values()), painter.lookback, work.state, known)
     segment: range | None = None
     try:
-        with closing(run_network(film, runs, painter, size)) as frames:
+        with closing(run_network(film, runs, painter, size, flashes)) as frames:
             for colored in frames:
                 index = colored.frame.index
                 if index in todo:
@@ -452,8 +456,16 @@ def _paint(
     return coverage
 
 
+def color_notes(survey: Survey, options: ColorizeOptions) -> list[str]:
+    """What becomes of colours that the film has, if it has any."""
+    if survey.colorful < _COLORFUL:
+        return []
+    fate = "they are kept" if options.keep_colors else "they are replaced; --keep-colors keeps them"
+    return [f"the film has colours of its own (in up to {survey.colorful:.1%} of a frame): {fate}"]
+
+
 def _reference_notes(session: Session, survey: Survey) -> list[str]:
-    notes, shots = [], survey.shots
+    notes, shots = list(session.notes), survey.shots
     for reference in session.references:
         name = reference.path.name
         if reference.opaque < 1:
@@ -465,6 +477,13 @@ def _reference_notes(session: Session, survey: Survey) -> list[str]:
             notes.append(f"reference {name} names frame {reference.frame}, but the film has {len(survey)}")
         elif reference.digest in survey.anchors:
             notes.append(f"reference {name} is frame {reference.frame} of the film, by its picture")
+    if survey.flashes:
+        listed = ", ".join(map(str, survey.flashes[:_LISTED])) + (
+            " ..." if len(survey.flashes) > _LISTED else ""
+        )
+        notes.append(
+            f"frames far lighter or darker than both neighbours get the neighbours' colours: {listed}"
+        )
     for stretch, chosen in session.selection.stretches:
         if not chosen:
             notes.append(

@@ -127,6 +127,7 @@ class ColorizeOptions:
         segment: most frames between two points from which interrupted work can go on.
         bindings: of stills that are for parts of the film only.
         references_per_shot: most stills that the network sees at once; of more, the best for each shot.
+        keep_colors: whether colours that the film has (a logo, a title) stay, where they are.
         still_pixels: width times height above which a still is refused, undecoded; up to 178 956 970.
 
     Raises:
@@ -156,6 +157,7 @@ class ColorizeOptions:
     segment: int = 240
     bindings: Sequence[StillBinding] = ()
     references_per_shot: int = 8
+    keep_colors: bool = False
     still_pixels: int = STILL_PIXELS
 
     def __post_init__(self) -> None:

@@ -18,6 +18,7 @@ from ca_film.output.coverage import coarse_grid
 from ca_film.output.sheets import contact_sheet, paint_coverage, save_sheet, thumbnail
 from ca_film.progress import Progress, advance
 from ca_film.session import open_film, open_session
+from ca_film.source.content import clear_frame
 from ca_film.source.film import Film
 from ca_film.source.images import grey_images, write_png
 from ca_film.source.survey import Survey, survey_film
@@ -38,14 +39,16 @@ class ShotPlan:
     Args:
         frames: their numbers.
         coverage: mean confidence in [0, 1] over a few of its frames; None without references.
-        chosen: the frame that most deserves a reference.
+        chosen: the frame that most deserves a reference; one that is typical of the shot, and no flash.
         anchored: numbers of the frames in it that have one.
+        also: further frames that deserve one, since the shot shows several scenes.
     """
 
     frames: range
     coverage: float | None
     chosen: int
     anchored: tuple[int, ...]
+    also: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,18 +102,25 @@ def plan(
     grids: dict[int, np.ndarray] = {}
     if session:
         session.select(survey, options.references_per_shot, progress)
-        runs = [Run(range(i, i + 1), {}) for shot in survey.shots for i in _samples(shot)]
+        places = {i for shot in survey.shots for scene in survey.scenes(shot) for i in _samples(scene)}
+        runs = [Run(range(i, i + 1), {}) for i in sorted(places)]
         progress.stage("measuring coverage", len(runs))
-        with closing(run_network(film, runs, session.painter, session.network_size)) as frames:
+        with closing(
+            run_network(film, runs, session.painter, session.network_size, survey.flashes)
+        ) as frames:
             for colored in frames:
                 grids[colored.frame.index] = coarse_grid(colored.confidence)
                 advance(progress)
     known = {ref.frame for ref in session.references if ref.frame is not None} if session else set()
-    shots = [_plan_shot(shot, grids, known) for shot in survey.shots]
-    wanted = _wanted(shots)[:most]
+    scenes = [
+        [_plan_scene(scene, survey, grids, known) for scene in survey.scenes(shot)] for shot in survey.shots
+    ]
+    wanted = _wanted([scene for shot in scenes for scene in shot])[:most]
+    shots = [_join(shot) for shot in scenes]
     with writing(folder), _scratch(folder) as scratch:
-        _write(film, survey, shots, wanted, grids, scratch)
-    return Plan(shots, wanted, folder, [*survey.notes, *survey.problems])
+        _write(film, scenes, wanted, grids, scratch)
+    notes = session.notes if session else []
+    return Plan(shots, wanted, folder, [*notes, *survey.notes, *survey.problems])
 
 
 @contextmanager
@@ -134,45 +144,60 @@ def _samples(shot: range) -> list[int]:
     return sorted({shot.start + int((i + 0.5) / _SAMPLES * len(shot)) for i in range(_SAMPLES)})
 
 
-def _plan_shot(shot: range, grids: dict[int, np.ndarray], known: set[int]) -> ShotPlan:
-    means = {index: float(grids[index].mean()) / 255.0 for index in _samples(shot) if index in grids}
-    anchored = tuple(sorted(index for index in known if index in shot))
-    if not means:
-        return ShotPlan(shot, None, shot.start + len(shot) // 2, anchored)
-    return ShotPlan(shot, sum(means.values()) / len(means), min(means, key=means.__getitem__), anchored)
+def _plan_scene(scene: range, survey: Survey, grids: dict[int, np.ndarray], known: set[int]) -> ShotPlan:
+    means = {index: float(grids[index].mean()) / 255.0 for index in _samples(scene) if index in grids}
+    anchored = tuple(sorted(index for index in known if index in scene))
+    wanted = min(means, key=means.__getitem__) if means else scene.start + len(scene) // 2
+    chosen = clear_frame(wanted, scene, survey.lightness, survey.sharpness, survey.flashes)
+    return ShotPlan(scene, sum(means.values()) / len(means) if means else None, chosen, anchored)
 
 
-def _wanted(shots: list[ShotPlan]) -> list[int]:
-    """Without references the longest shots first; with them the least covered, long ones before short ones."""
-    if all(shot.coverage is None for shot in shots):
-        return [shot.chosen for shot in sorted(shots, key=lambda shot: -len(shot.frames))]
+def _join(scenes: list[ShotPlan]) -> ShotPlan:
+    """A shot of its scenes: the one that most deserves a reference stands for it."""
+    first = _by_merit(scenes)[0]
+    covered = [scene.coverage * len(scene.frames) for scene in scenes if scene.coverage is not None]
+    frames = range(scenes[0].frames.start, scenes[-1].frames.stop)
+    return ShotPlan(
+        frames,
+        sum(covered) / len(frames) if covered else None,
+        first.chosen,
+        tuple(index for scene in scenes for index in scene.anchored),
+        tuple(scene.chosen for scene in scenes if scene is not first),
+    )
+
+
+def _wanted(scenes: list[ShotPlan]) -> list[int]:
+    """Of scenes covered badly, or not at all yet, the frames to paint."""
     lacking = [
-        shot for shot in shots if shot.coverage is not None and shot.coverage < _COVERED and not shot.anchored
+        scene
+        for scene in scenes
+        if scene.coverage is None or (scene.coverage < _COVERED and not scene.anchored)
     ]
-    weight = {id(shot): (1.0 - (shot.coverage or 0.0)) * len(shot.frames) ** 0.5 for shot in lacking}
-    return [shot.chosen for shot in sorted(lacking, key=lambda shot: -weight[id(shot)])]
+    return [scene.chosen for scene in _by_merit(lacking)]
+
+
+def _by_merit(scenes: list[ShotPlan]) -> list[ShotPlan]:
+    """Without references the longest first; with them the least covered, long ones before short ones."""
+    if all(scene.coverage is None for scene in scenes):
+        return sorted(scenes, key=lambda scene: -len(scene.frames))
+    return sorted(scenes, key=lambda scene: -(1.0 - (scene.coverage or 0.0)) * len(scene.frames) ** 0.5)
 
 
 def _write(
-    film: Film,
-    survey: Survey,
-    shots: list[ShotPlan],
-    wanted: list[int],
-    grids: dict[int, np.ndarray],
-    folder: Path,
+    film: Film, scenes: list[list[ShotPlan]], wanted: list[int], grids: dict[int, np.ndarray], folder: Path
 ) -> None:
-    shown = shots[:_MOST_TILES]
-    stills = grey_images(film, {*wanted, *(shot.chosen for shot in shown)})
+    shown = [(number, scene) for number, shot in enumerate(scenes, start=1) for scene in shot][:_MOST_TILES]
+    stills = grey_images(film, {*wanted, *(scene.chosen for _, scene in shown)})
     for index in wanted:
         write_png(stills[index], folder / f"frame_{index:06d}.png")
     tiles = []
-    for number, shot in enumerate(shown, start=1):
+    for number, shot in shown:
         image = thumbnail(stills[shot.chosen], _WIDTH)
         if shot.chosen in grids:
             image = paint_coverage(image, grids[shot.chosen])
         covered = "" if shot.coverage is None else f"  {shot.coverage:.0%}"
         mark = " *" if shot.chosen in wanted else ""
         tiles.append((f"{number}: {shot.frames.start}-{shot.frames.stop - 1}{covered}{mark}", image))
-    if tiles and len(survey):
+    if tiles:
         rows = [tiles[i : i + _PER_ROW] for i in range(0, len(tiles), _PER_ROW)]
         save_sheet(contact_sheet(rows), folder / "contact-sheet.png")

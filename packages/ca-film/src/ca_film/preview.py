@@ -15,7 +15,7 @@ from ca_model import GivenColors
 from jaxtyping import UInt8
 from PIL import Image
 
-from ca_film.colorize import choose_output
+from ca_film.colorize import choose_output, color_notes
 from ca_film.errors import FilmError, writing
 from ca_film.network.runs import Run, run_network
 from ca_film.options import ColorizeOptions
@@ -85,11 +85,14 @@ def preview(
     session.select(survey, options.references_per_shot, progress)
     runs = preview_runs(survey.shots, session.known_colors())
     progress.stage("colouring", sum(len(run.frames) for run in runs))
-    renderer, costs = Renderer(film, session.references, options.look), _Costs()
+    renderer, costs = (
+        Renderer(film, session.references, options.look, keep_colors=options.keep_colors),
+        _Costs(),
+    )
     trial = _TrialEncoder(encoding, film, costs) if encoding else None
     first, last = {run.frames.start for run in runs}, {run.frames.stop - 1 for run in runs}
     tiles: dict[int, list[tuple[str, Image.Image]]] = {}
-    with closing(run_network(film, runs, session.painter, session.network_size)) as frames:
+    with closing(run_network(film, runs, session.painter, session.network_size, survey.flashes)) as frames:
         before = time.perf_counter()
         for colored in frames:
             index = colored.frame.index
@@ -106,7 +109,7 @@ def preview(
             advance(progress)
     with writing(sheet):
         save_sheet(contact_sheet([tiles[shot] for shot in sorted(tiles)]), sheet)
-    notes = list(survey.notes)
+    notes = [*session.notes, *survey.notes, *color_notes(survey, options)]
     if len(survey.shots) > _MOST_SHOTS:
         notes.append(f"the preview shows {len(tiles)} of {len(survey.shots)} shots")
     size = costs.size(survey, options.segment)

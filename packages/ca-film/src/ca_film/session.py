@@ -20,7 +20,7 @@ from ca_film.source.film import Film
 from ca_film.source.folder import FolderFilm
 from ca_film.source.geometry import network_size
 from ca_film.source.reference_list import expand_lists
-from ca_film.source.references import Reference, prepare_references
+from ca_film.source.references import Reference, prepare_references, without_grey
 from ca_film.source.scans import FRAME_SUFFIXES
 from ca_film.source.survey import Survey, survey_film
 from ca_film.source.video import VideoFilm
@@ -39,6 +39,7 @@ class Session:
         device: where it runs.
         budget: height and width of `--size`.
         selection: which references the network sees where, once `select` has chosen them.
+        notes: what the user should know about the references.
     """
 
     film: Film
@@ -47,6 +48,7 @@ class Session:
     device: torch.device
     budget: tuple[int, int]
     selection: Selection = field(default_factory=lambda: Selection(()))
+    notes: list[str] = field(default_factory=list)
 
     @property
     def network_size(self) -> tuple[int, int]:
@@ -70,12 +72,15 @@ class Session:
         return survey
 
     def adopt(self, survey: Survey) -> None:
-        """Decode as the survey did, and anchor the references that it found in the film."""
+        """Decode as the survey did, and anchor the references where it found them in the film."""
         self.film.careful = bool(survey.problems)
         for number, reference in enumerate(self.references):
-            frame = survey.anchors.get(reference.digest)
-            if reference.frame is None and frame is not None:
-                self.references[number] = replace(reference, frame=frame)
+            frame = survey.corrected.get(str(number), reference.frame)
+            if reference.frame is None:
+                frame = survey.anchors.get(reference.digest)
+            self.references[number] = replace(reference, frame=frame)
+        for number in sorted(survey.left_out, reverse=True):
+            del self.references[number]
 
     def select(self, survey: Survey, most: int, progress: Progress) -> None:
         """Choose the references that the network sees in each part of the film."""
@@ -121,9 +126,13 @@ def open_session(source: str | Path, options: ColorizeOptions) -> Session:
     """
     film = open_film(source, options.rate)
     stills, bindings = expand_lists(options.stills, options.bindings)
-    references = prepare_references(stills, options.size, bindings, options.still_pixels)
+    given = prepare_references(stills, options.size, bindings, options.still_pixels, film.format)
+    references, notes = without_grey(given)
+    notes += [
+        f"reference {one.path.name} has black bars, which are taken off" for one in references if one.bars
+    ]
     device = choose_device(options.device)
-    return Session(film, references, load_weights(options.weights), device, options.size)
+    return Session(film, references, load_weights(options.weights), device, options.size, notes=notes)
 
 
 def open_film(source: str | Path, rate: Fraction = Fraction(24)) -> Film:

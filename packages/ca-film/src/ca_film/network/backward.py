@@ -6,14 +6,14 @@ that its memory is bounded.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import torch
 from ca_model import GivenColors
 from jaxtyping import Float
 from torch import Tensor
 
-from ca_film.network.lightness import network_lightness
+from ca_film.network.lightness import SteadyLightness
 from ca_film.network.painter import Painter
 from ca_film.progress import Progress, advance
 from ca_film.source.film import Film
@@ -28,6 +28,7 @@ def paint_backward(
     size: tuple[int, int],
     known: Mapping[int, GivenColors],
     progress: Progress,
+    flashes: Collection[int] = (),
 ) -> Iterator[tuple[range, Float[Tensor, "t c h w"]]]:
     """Colour stretches against time.
 
@@ -38,17 +39,22 @@ def paint_backward(
         size: height and width at which it sees the film.
         known: ab of the anchored frames, by number.
         progress: is told the frames.
+        flashes: frames in whose place the network sees the one before.
 
     Yields:
         Each stretch and its colours, in the order shown: ab, and the trust of each pixel's track if there are tracks.
     """
     waiting = list(windows)
     lightness: list[Tensor] = []
-    for frame in film.frames(waiting[0].start) if waiting else ():
+    steady = SteadyLightness(film, size, flashes)
+    for frame in film.frames(steady.first_needed(waiting[0].start)) if waiting else ():
         window = waiting[0]
         if frame.index in window:
-            lightness.append(network_lightness(film, frame, size))
+            own, instead = steady.see(frame)
+            lightness.append(own if instead is None else instead)
             advance(progress)
+        else:
+            steady.look(frame)
         if frame.index >= window.stop - 1:
             passed = painter.paint(reversed(lightness), window[::-1], known)
             kept = [one.ab if one.trust is None else torch.cat((one.ab, one.trust)) for one in passed]

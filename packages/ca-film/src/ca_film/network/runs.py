@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ca_model import GivenColors, RecurrentState
 from jaxtyping import Float
 from torch import Tensor
 
-from ca_film.network.lightness import network_lightness
+from ca_film.network.lightness import SteadyLightness
 from ca_film.network.painter import Painter
 from ca_film.network.prefetch import Prefetch
 from ca_film.source.film import ColoredFrame, Film, Frame
@@ -40,11 +40,12 @@ class Run:
 
 @dataclass(eq=False)
 class _Seen:
-    """A decoded frame of a run and its lightness at the network's size."""
+    """A decoded frame of a run, its lightness at the network's size, and what the network sees of a flash instead."""
 
     run: Run
     frame: Frame
     lightness: Float[Tensor, "1 h w"]
+    steady: Float[Tensor, "1 h w"] | None
 
 
 def plan_runs(
@@ -80,7 +81,11 @@ def plan_runs(
 
 
 def run_network(
-    film: Film, runs: Sequence[Run], painter: Painter, size: tuple[int, int]
+    film: Film,
+    runs: Sequence[Run],
+    painter: Painter,
+    size: tuple[int, int],
+    flashes: Collection[int] = (),
 ) -> Generator[ColoredFrame, None, None]:
     """Decode in one thread, run the network in another, and give what comes out.
 
@@ -89,25 +94,28 @@ def run_network(
         runs: in order, none overlapping another.
         painter: the network.
         size: height and width at which it sees the film.
+        flashes: frames in whose place the network sees the one before.
 
     Yields:
         Every frame of every run that comes out, coloured.
     """
     with (
-        Prefetch(_decode(film, runs, size), _AHEAD) as decoded,
+        Prefetch(_decode(film, runs, SteadyLightness(film, size, flashes)), _AHEAD) as decoded,
         Prefetch(_color(decoded, painter), _AHEAD) as colored,
     ):
         yield from colored
 
 
-def _decode(film: Film, runs: Sequence[Run], size: tuple[int, int]) -> Iterator[_Seen]:
+def _decode(film: Film, runs: Sequence[Run], lightness: SteadyLightness) -> Iterator[_Seen]:
     waiting = deque(runs)
     if not waiting:
         return
-    for frame in film.frames(waiting[0].frames.start):
+    for frame in film.frames(lightness.first_needed(waiting[0].frames.start)):
         run = waiting[0]
         if frame.index in run.frames:
-            yield _Seen(run, frame, network_lightness(film, frame, size))
+            yield _Seen(run, frame, *lightness.see(frame))
+        else:
+            lightness.look(frame)
         if frame.index >= run.frames.stop - 1:
             waiting.popleft()
             if not waiting:
@@ -123,11 +131,13 @@ def _color(decoded: Prefetch[_Seen], painter: Painter) -> Iterator[ColoredFrame]
         lightness = _remember(itertools.chain([first], group), waiting)  # noqa: B031 - the first, then the rest
         for made in painter.paint(lightness, run.frames, run.given, run.state):
             seen = waiting.popleft()
-            yield ColoredFrame(seen.frame, seen.lightness, made.ab, made.confidence, made.state, made.trust)
+            yield ColoredFrame(
+                seen.frame, seen.lightness, made.ab, made.confidence, made.state, made.trust, seen.steady
+            )
 
 
 def _remember(frames: Iterable[_Seen], waiting: deque[_Seen]) -> Iterator[Float[Tensor, "1 h w"]]:
     for seen in frames:
         if seen.frame.index - seen.run.frames.start >= seen.run.seen:
             waiting.append(seen)
-        yield seen.lightness
+        yield seen.lightness if seen.steady is None else seen.steady

@@ -9,14 +9,20 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from ca_data import (
+    YuvCoding,
     chroma_for_luma,
+    chroma_from_codes,
     chroma_to_codes,
     denormalize_lab,
     lab_to_rgb,
     luma_from_codes,
     luma_to_codes,
     luma_to_lightness,
+    normalize_lab,
+    plane,
     resize,
+    rgb_to_lab,
+    rgb_to_ycbcr,
     srgb_from_film,
     to_uint8,
     upsample_chroma,
@@ -33,6 +39,12 @@ from ca_film.source.references import Reference
 
 __all__ = ["Renderer"]
 
+# Of lightness in [-1, 1]: a step of 8 bits.
+_LEAST = 2.0 / 255.0
+# Length of (Cb, Cr) from which a film's own colour is one, and the part of a frame's longer side over which it fades.
+_COLORED = 0.06
+_FEATHER = 200
+
 
 class Renderer:
     """Brings the network's colours to the film's own frames.
@@ -43,9 +55,13 @@ class Renderer:
         film: the film.
         references: its references, looked at when the first frame comes: a survey may anchor some of them till then.
         look: how strong the colours are.
+        keep_colors: whether colours that the film has stay, where they are; `look` does not change them.
     """
 
-    def __init__(self, film: Film, references: list[Reference], look: Look) -> None:
+    def __init__(
+        self, film: Film, references: list[Reference], look: Look, *, keep_colors: bool = False
+    ) -> None:
+        self._keep = keep_colors
         self._film = film
         self._format = film.format
         self._references = references
@@ -78,7 +94,7 @@ class Renderer:
         planes = np.empty((2, rows, -(-luma.shape[1] // subsampling[1])), np.int32)
         for parity in (0, 1):
             field = _to_chroma_grid(luma[parity::2], subsampling)
-            codes = chroma_to_codes(self._chroma(colored, field), encoding.coding)
+            codes = chroma_to_codes(self._chroma(colored, field, slice(parity, None, 2)), encoding.coding)
             planes[:, parity::2] = codes.numpy()[:, : planes[:, parity::2].shape[1]]
         return planes[0], planes[1]
 
@@ -95,6 +111,12 @@ class Renderer:
         if colored.frame.rgb is not None:
             lightness = self._film.lightness(colored.frame)
             ab = self._ab(colored, lightness)
+            if self._keep:
+                given = colored.frame.rgb.numpy()
+                film = torch.from_numpy(given.astype(np.float32) / np.iinfo(given.dtype).max)
+                own = normalize_lab(rgb_to_lab(film))[1:]
+                kept = _kept_share(rgb_to_ycbcr(film)[1:])
+                ab = torch.lerp(ab, own, kept)
             rgb = lab_to_rgb(denormalize_lab(torch.cat((lightness, ab))))
         else:
             coding, luma = self._format.coding, self._luma(colored.frame)
@@ -108,13 +130,23 @@ class Renderer:
     def _luma(self, frame: Frame) -> Float[Tensor, "h w"]:
         return luma_from_codes(torch.from_numpy(frame.luma.astype(np.int32)), self._format.coding)
 
-    def _chroma(self, colored: ColoredFrame, luma: Float[Tensor, "h w"]) -> Float[Tensor, "2 h w"]:
-        """Cb and Cr that show the wanted ab under this luma."""
+    def _chroma(
+        self, colored: ColoredFrame, luma: Float[Tensor, "h w"], rows: slice = slice(None)
+    ) -> Float[Tensor, "2 h w"]:
+        """Cb and Cr that show the wanted ab under this luma, of all rows of the film or of one field."""
         # Luma between codes is looked up in the finest table there is.
         fine = replace(self._format.coding, bits=16, full_range=True)
         guide = luma_to_lightness(luma_to_codes(luma, fine)[None], fine)
         ab = self._ab(colored, guide)
-        return chroma_for_luma(luma[None, None], ab[None], self._format.coding)[0]
+        made = chroma_for_luma(luma[None, None], ab[None], self._format.coding)[0]
+        own = _film_chroma(colored.frame, self._format.coding, rows) if self._keep else None
+        if own is None:
+            return made
+        return torch.lerp(
+            made,
+            resize(own, (made.shape[-2], made.shape[-1])),
+            resize(_kept_share(own), (made.shape[-2], made.shape[-1])),
+        )
 
     def _ab(self, colored: ColoredFrame, guide: Float[Tensor, "1 h w"]) -> Float[Tensor, "2 h w"]:
         """ab on the grid of `guide`, in the orientation in which the film is stored."""
@@ -127,11 +159,37 @@ class Renderer:
         if own is not None and share is None:
             ab = turn(own, degrees)
         else:
-            ab = _upsample(turn(colored.ab, degrees), turn(colored.lightness, degrees), guide)
+            ab = _upsample(turn(_paled(colored), degrees), turn(colored.lightness, degrees), guide)
             if own is not None and share is not None:
                 ab = torch.lerp(ab, turn(own, degrees), turn(share, degrees))
         ab = ab * self._look.factor
         return _half_grey(ab, self._format.rotation) if self._look.compare else ab
+
+
+def _film_chroma(frame: Frame, coding: YuvCoding, rows: slice) -> Float[Tensor, "2 h w"] | None:
+    """Cb and Cr of the film itself; None where it stores none."""
+    if frame.decoded is None or len(frame.decoded.planes) < 3:
+        return None
+    planes = np.stack([plane(frame.decoded, number)[rows] for number in (1, 2)])
+    return chroma_from_codes(torch.from_numpy(planes.astype(np.int32)), coding)
+
+
+def _kept_share(chroma: Float[Tensor, "2 h w"]) -> Float[Tensor, "1 h w"]:
+    """How far a film's own colours stay: 1 where they are clearly no grey, and falling to 0 beside that."""
+    radius = max(1, max(chroma.shape[-2:]) // _FEATHER)
+    colored = (chroma.norm(dim=0, keepdim=True) > _COLORED).float()[None]
+    # Grown first, so that what is coloured keeps all of its colour, up to its antialiased edge.
+    grown = F.max_pool2d(colored, 2 * radius + 1, stride=1, padding=radius)
+    return F.avg_pool2d(grown, 2 * radius + 1, stride=1, padding=radius, count_include_pad=False)[0]
+
+
+def _paled(colored: ColoredFrame) -> Float[Tensor, "2 h w"]:
+    """Colours of a frame; those of a flash fade as it comes nearer to white or black than the frame before it."""
+    if colored.steady is None:
+        return colored.ab
+    lighter = (1.0 - colored.lightness) / (1.0 - colored.steady).clamp(min=_LEAST)
+    darker = (1.0 + colored.lightness) / (1.0 + colored.steady).clamp(min=_LEAST)
+    return colored.ab * torch.minimum(lighter, darker).clamp(0.0, 1.0)
 
 
 def _upsample(

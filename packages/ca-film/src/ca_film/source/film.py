@@ -105,11 +105,12 @@ class ColoredFrame:
 
     Args:
         frame: the frame.
-        lightness: `1 h w` in [-1, 1], as the network saw it.
+        lightness: `1 h w` in [-1, 1], its own.
         ab: `2 h w`, ab/110.
         confidence: `1 h w` in [0, 1], how well the references cover each place.
         state: what the network needs to go on after this frame, on the network's device.
         trust: `1 h w` in [0, 1], how well each pixel's track back to the last anchored frame held; None without tracks.
+        steady: of a flash, the lightness `1 h w` of the frame before, which the network saw in its place; None else.
     """
 
     frame: Frame
@@ -118,6 +119,7 @@ class ColoredFrame:
     confidence: Float[Tensor, "1 h w"]
     state: RecurrentState | None = None
     trust: Float[Tensor, "1 h w"] | None = None
+    steady: Float[Tensor, "1 h w"] | None = None
 
 
 class Film(Protocol):
