@@ -4,7 +4,10 @@ import ast
 import re
 import subprocess
 import tomllib
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -17,7 +20,8 @@ ALLOWED = {
     **{name: set() for name in NETWORK | LIBRARIES - {"ca_model"}},
     "ca_model": NETWORK,
     "ca_trainer": LIBRARIES,
-    "ca_infer": LIBRARIES - {"ca_losses"},
+    "ca_film": {"ca_model", "ca_data"},
+    "ca_infer": {"ca_film", "ca_model", "ca_data", "ca_metrics"},
 }
 
 
@@ -96,3 +100,96 @@ def test_nothing_tracked_names_a_download_host_or_is_a_lock_file() -> None:
     assert ROOT / "uv.lock" not in files
     hosts = re.compile(rb"files\.python" rb"hosted|py" rb"pi\.org")
     assert [file for file in files if file.is_file() and hosts.search(file.read_bytes())] == []
+
+
+class Rooms(NamedTuple):
+    """The rooms (subpackages) of a member.
+
+    Args:
+        imports: for each room the other rooms whose modules its own may import.
+        above: modules beside the rooms that may import more than one of them; None for all.
+    """
+
+    imports: dict[str, set[str]]
+    above: set[str] | None = None
+
+
+ROOMS = {
+    "ca_trainer": Rooms({"training": set(), "evaluation": set()}, above={"ablation", "cli"}),
+    "ca_film": Rooms({"source": set(), "network": {"source"}, "output": {"source"}}),
+}
+
+
+def run_time_imports(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
+    """Import statements, those in functions included and those for a type checker alone left out."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import | ast.ImportFrom):
+            yield child
+        elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            for other in child.orelse:
+                yield from run_time_imports(other)
+        else:
+            yield from run_time_imports(child)
+
+
+def import_graph(member: Path) -> dict[str, set[str]]:
+    """For each module of a member the modules of the same member that it imports."""
+    source = member / "src"
+    files = {
+        ".".join(file.relative_to(source).with_suffix("").parts).removesuffix(".__init__"): file
+        for file in (source / module_of(member)).rglob("*.py")
+    }
+    graph: dict[str, set[str]] = {}
+    for module, file in files.items():
+        named: set[str] = set()
+        for node in run_time_imports(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                named |= {alias.name for alias in node.names}
+                continue
+            assert not node.level, f"{file} imports relatively; name the module in full"
+            each = {f"{node.module}.{alias.name}" for alias in node.names}
+            # `from package import name` takes a module of the package, or what the package itself holds
+            named |= {name if name in files else node.module for name in each}
+        graph[module] = named & set(files)
+    return graph
+
+
+def reached(graph: dict[str, set[str]], start: str) -> set[str]:
+    """All modules that importing one brings along."""
+    found, waiting = set(), [start]
+    while waiting:
+        module = waiting.pop()
+        if module not in found:
+            found.add(module)
+            waiting += graph[module]
+    return found
+
+
+def rooms_of(modules: set[str], rooms: Rooms) -> set[str]:
+    return {
+        part[1] for part in (name.split(".") for name in modules) if part[1:2] and part[1] in rooms.imports
+    }
+
+
+def test_no_module_imports_itself_in_a_circle(member: Path) -> None:
+    try:
+        TopologicalSorter(import_graph(member)).prepare()
+    except CycleError as circle:
+        pytest.fail(" -> ".join(circle.args[1]))
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_rooms_import_no_room_above_them(name: str) -> None:
+    rooms = ROOMS[name]
+    graph = import_graph(next(path for path in MEMBERS if module_of(path) == name))
+    assert rooms_of(set(graph), rooms) == set(rooms.imports), "a room of the table is not there"
+    for module in graph:
+        (own,) = rooms_of({module}, rooms) or {""}
+        seen = rooms_of(reached(graph, module), rooms) - {own}
+        if own:
+            allowed = rooms.imports[own]
+            assert seen <= allowed, f"{module} must not import {', '.join(sorted(seen - allowed))}"
+            above = {f"{name}.{other}" for other in rooms.above or ()} & graph[module]
+            assert not above, f"{module} must not import {', '.join(sorted(above))}, which is above it"
+        elif rooms.above is not None and module.split(".")[-1] not in rooms.above:
+            assert len(seen) < 2, f"{module} imports {' and '.join(sorted(seen))}; only {rooms.above} may"

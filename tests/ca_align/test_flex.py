@@ -195,6 +195,7 @@ def test_gradcheck(switches):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
+        ({"modulated": True, "alignment": "flow"}, "modulated: expected False with alignment 'flow'"),
         ({"neighbors": -1}, "neighbors: expected 0 or more frames on either side, got -1"),
         ({"alignment": "dcn"}, "alignment: expected one of deform, flow, got 'dcn'"),
         ({"offset_groups": 3}, "offset_groups: expected a divisor of in_channels = 8, got 3"),

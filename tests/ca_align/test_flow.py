@@ -189,7 +189,7 @@ def track(lightness, previous, key, key_ab, flow, trust):
 
 
 def test_a_keyframe_is_followed_over_many_frames():
-    """The picture moves 1.5 pixels to the left a frame; after 6 frames its finest colors are not blurred away."""
+    """The picture moves 1.5 pixels to the left a frame; after 6 frames its finest colours are not blurred away."""
     wide = picture(166, 254)
     color = F.avg_pool2d(torch.rand(1, 2, 166, 254), 3, 1, 1)
     cuts = [(..., slice(20, 146), slice(20 + 3 * i, 194 + 3 * i)) for i in range(7)]

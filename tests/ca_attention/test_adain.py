@@ -35,7 +35,7 @@ def test_equals_the_written_out_statistics():
 
 
 def test_value_by_hand():
-    """Source -1, 1 (spread 1) takes spread 2 and mean 10 from a reference of 8, 12: color 8, 12."""
+    """Source -1, 1 (spread 1) takes spread 2 and mean 10 from a reference of 8, 12: colour 8, 12."""
     adain = make(1, reference_channels=1)
     torch.nn.init.ones_(adain.to_value.weight)
     torch.nn.init.zeros_(adain.to_value.bias)

@@ -11,25 +11,24 @@ from ca_data import (
     FrameFolder,
     ReferenceConfig,
     SyntheticClip,
-    SyntheticDataset,
     add_lightness_noise,
-    choose_references,
-    choose_start,
-    choose_window,
+    degrade_color,
     network_to_rgb,
     rgb_to_network,
     sample_generator,
+    shift_hue,
     to_uint8,
-    turn_color,
     weaken_color,
     write_frames,
 )
-from torch.utils.data import DataLoader
+from ca_data.augment import choose_window
+from ca_data.references import choose_references, choose_start
+from torch.utils.data import DataLoader, Dataset
 
 NONE = {
     "flip": 0.0,
     "reverse": 0.0,
-    "turn_degrees": 0.0,
+    "hue_shift_degrees": 0.0,
     "color_scale": (1.0, 1.0),
     "noise": 0.0,
     "weaken": 0.0,
@@ -67,8 +66,7 @@ def test_sample_without_augmentation_holds_the_very_frames():
         assert sample["references"].shape == (3, 3, 11, 13)
         assert sample["clip"] == "counted"
         assert levels(sample["lightness"]) == list(range(sample["start"], sample["start"] + 5))
-        assert levels(sample["references"][:, :1]) == sample["reference_frames"].tolist()
-        assert not set(sample["reference_frames"].tolist()) & set(levels(sample["lightness"]))
+        assert not set(levels(sample["references"][:, :1])) & set(levels(sample["lightness"]))
 
 
 def test_color_of_the_sample_is_the_color_of_the_clip(tmp_path):
@@ -76,7 +74,7 @@ def test_color_of_the_sample_is_the_color_of_the_clip(tmp_path):
         0, 256, (3, 3, 17, 19), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
     )
     data = ClipDataset([FrameFolder(write_frames(true, tmp_path))], 2)
-    sample = data[0]
+    sample = data.sample(0, 0)
     assert torch.equal(to_uint8(network_to_rgb(sample["lightness"], sample["ab"])), true[1:])
     lightness, ab = rgb_to_network(true[:1])
     torch.testing.assert_close(sample["references"], torch.cat((lightness, ab), dim=1))
@@ -89,16 +87,15 @@ def test_backwards_clip_counts_down_and_its_reference_comes_before_it():
         sample = data.sample(0, epoch)
         start = sample["start"]
         assert levels(sample["lightness"]) == [start - i for i in range(5)]
-        assert int(sample["reference_frames"]) > start
+        assert levels(sample["references"][:, :1])[0] > start
 
 
 def test_flip_mirrors_clip_and_references_alike():
-    plain = SyntheticDataset(1, frames=7, size=(32, 48), clip_length=3, augment=AugmentConfig(**NONE))
-    flipped = SyntheticDataset(
-        1, frames=7, size=(32, 48), clip_length=3, augment=AugmentConfig(**{**NONE, "flip": 1.0})
-    )
+    clips = [SyntheticClip(0, 7, (32, 48))]
+    plain = ClipDataset(clips, 3, augment=AugmentConfig(**NONE)).sample(0, 0)
+    flipped = ClipDataset(clips, 3, augment=AugmentConfig(**{**NONE, "flip": 1.0})).sample(0, 0)
     for name in ("lightness", "ab", "references"):
-        assert torch.equal(plain[0][name].flip(-1), flipped[0][name])
+        assert torch.equal(plain[name].flip(-1), flipped[name])
 
 
 def test_crop_is_shared_by_clip_and_references():
@@ -125,8 +122,8 @@ def test_crop_is_shared_by_clip_and_references():
     assert len(places) > 8
     assert max(y for y, _ in places) > 10
     assert max(x for _, x in places) > 12
-    scaled = ClipDataset([Still(9)], 3, (11, 13), augment=AugmentConfig(**NONE, crop_scale=(2.0, 2.0)))[0]
-    assert scaled["ab"].shape == (3, 2, 11, 13)
+    scaled = ClipDataset([Still(9)], 3, (11, 13), augment=AugmentConfig(**NONE, crop_scale=(2.0, 2.0)))
+    assert scaled.sample(0, 0)["ab"].shape == (3, 2, 11, 13)
 
 
 def test_references_cropped_apart_show_another_part_and_the_clip_none_other():
@@ -136,19 +133,19 @@ def test_references_cropped_apart_show_another_part_and_the_clip_none_other():
     config = AugmentConfig(**NONE, apart=1.0)
     apart = ClipDataset(clips, 3, (32, 48), references=references, augment=config)
     for number in range(len(clips)):
-        one, other = together[number], apart[number]
+        one, other = together.sample(number, 0), apart.sample(number, 0)
         assert torch.equal(one["references"][0, 1:], one["ab"][0])
         assert not torch.allclose(other["references"][0, 1:], other["ab"][0], atol=0.02)
         assert other["references"].shape == one["references"].shape
         assert torch.equal(one["ab"], other["ab"])
 
 
-def test_colors_that_are_not_turned_are_the_clips_own():
-    config = {**NONE, "turn_degrees": 180.0, "color_scale": (1.5, 1.5)}
+def test_without_a_hue_shift_colors_are_the_clips_own():
+    config = {**NONE, "hue_shift_degrees": 180.0, "color_scale": (1.5, 1.5)}
     clips = [SyntheticClip(0, 6, (32, 48))]
     own = ClipDataset(clips, 3, augment=AugmentConfig(**NONE))
     never, always, half = (
-        ClipDataset(clips, 3, augment=AugmentConfig(**config, turn=share)) for share in (0.0, 1.0, 0.5)
+        ClipDataset(clips, 3, augment=AugmentConfig(**config, hue_shift=share)) for share in (0.0, 1.0, 0.5)
     )
     same = []
     for epoch in range(20):
@@ -160,40 +157,51 @@ def test_colors_that_are_not_turned_are_the_clips_own():
 
 
 def test_samples_depend_on_seed_epoch_and_index_only():
-    def build(seed: int = 3) -> SyntheticDataset:
-        return SyntheticDataset(4, frames=8, size=(32, 48), clip_length=2, augment=AugmentConfig(), seed=seed)
+    def build(seed: int = 3) -> ClipDataset:
+        clips = [SyntheticClip(number, 8, (32, 48)) for number in range(4)]
+        return ClipDataset(clips, 2, augment=AugmentConfig(), seed=seed)
 
     data, again = build(), build()
-    again.set_epoch(7)
-    _ = again[2], again[0]
-    again.set_epoch(0)
-    for name in ("lightness", "ab", "references", "reference_frames"):
-        assert torch.equal(data[1][name], again[1][name])
+    _ = again.sample(2, 7), again.sample(0, 7)
+    for name in ("lightness", "ab", "references"):
+        assert torch.equal(data.sample(1, 0)[name], again.sample(1, 0)[name])
     assert not torch.equal(data.sample(1, 0)["lightness"], data.sample(1, 1)["lightness"])
-    assert not torch.equal(data[1]["lightness"], build(4)[1]["lightness"])
+    assert not torch.equal(data.sample(1, 0)["lightness"], build(4).sample(1, 0)["lightness"])
+
+
+class Epoch(Dataset):
+    """One epoch of a dataset, for a loader."""
+
+    def __init__(self, data: ClipDataset, epoch: int) -> None:
+        self.data, self.epoch = data, epoch
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int):
+        return self.data.sample(index, self.epoch)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_any_number_of_workers_gives_the_same_epochs(workers):
-    data = SyntheticDataset(5, frames=6, size=(32, 48), clip_length=2, augment=AugmentConfig())
+def test_any_number_of_workers_gives_the_same_epoch(workers):
+    clips = [SyntheticClip(number, 6, (32, 48)) for number in range(5)]
+    data = ClipDataset(clips, 2, augment=AugmentConfig())
     data.preload()
-    loader = DataLoader(data, batch_size=2, num_workers=workers, persistent_workers=workers > 0)
-    for epoch in (4, 9):
-        data.set_epoch(epoch)
-        for batch, indices in zip(loader, ((0, 1), (2, 3), (4,)), strict=True):
-            expected = torch.stack([data.sample(index, epoch)["ab"] for index in indices])
-            assert torch.equal(batch["ab"], expected)
+    loader = DataLoader(Epoch(data, 4), batch_size=2, num_workers=workers)
+    for batch, indices in zip(loader, ((0, 1), (2, 3), (4,)), strict=True):
+        expected = torch.stack([data.sample(index, 4)["ab"] for index in indices])
+        assert torch.equal(batch["ab"], expected)
 
 
 def test_memory_cache_decodes_once_and_preload_decodes_all():
     clips = [CountedClip(9), CountedClip(9)]
     data = ClipDataset(clips, 2)
-    data[0], data[0]
+    data.sample(0, 0), data.sample(0, 1)
     assert [clip.reads for clip in clips] == [1, 0]
     data.preload()
     assert [clip.reads for clip in clips] == [1, 1]
     bare = ClipDataset([CountedClip(9)], 2, cache="none")
-    bare[0], bare[0]
+    bare.sample(0, 0), bare.sample(0, 1)
     assert bare.clips[0].reads == 2
 
 
@@ -263,11 +271,24 @@ def test_weakened_references_keep_lightness_and_hue():
     assert factor[changed].max() <= 0.6
 
 
-def test_turning_color_is_a_rotation():
+def test_hue_shift_is_a_rotation():
     ab = torch.rand(2, 2, 3, 5, generator=sample_generator(0)) * 0.5
-    torch.testing.assert_close(turn_color(turn_color(ab, 37.0, 1.0), -37.0, 1.0), ab)
-    torch.testing.assert_close(turn_color(ab, 113.0, 0.5).norm(dim=1), ab.norm(dim=1) * 0.5)
-    assert turn_color(torch.ones(2, 1, 1), 0.0, 3.0).max() == 1.0
+    torch.testing.assert_close(shift_hue(shift_hue(ab, 37.0, 1.0), -37.0, 1.0), ab)
+    torch.testing.assert_close(shift_hue(ab, 113.0, 0.5).norm(dim=1), ab.norm(dim=1) * 0.5)
+    assert shift_hue(torch.ones(2, 1, 1), 0.0, 3.0).max() == 1.0
+
+
+def test_degraded_color_is_displaced_blurred_and_faded_but_near():
+    ab = torch.full((2, 37, 53), 0.5)
+    ab[:, :, 26:] = -0.5
+    degraded = [degrade_color(ab, sample_generator(seed)) for seed in range(20)]
+    for one in degraded:
+        assert one.shape == ab.shape
+        assert 0.4 - 1e-6 <= one[:, :, 0].min() <= one[:, :, 0].max() <= 0.5 + 1e-6
+        assert one[:, :, -1].max() < -0.3
+    assert torch.equal(degraded[0], degrade_color(ab, sample_generator(0)))
+    assert not torch.equal(degraded[0], degraded[1])
+    assert any((one[:, :, 24:28].diff(dim=-1).abs().amax() < 0.6).item() for one in degraded)
 
 
 def test_window_stays_inside_and_keeps_the_shape():
@@ -285,16 +306,16 @@ def test_window_stays_inside_and_keeps_the_shape():
         (lambda: ClipDataset([]), "at least one clip"),
         (lambda: ClipDataset([CountedClip(4)], 5), r"counted \(4\)"),
         (lambda: ClipDataset([CountedClip(9)], 0), "clip_length must be >= 1"),
-        (lambda: ClipDataset([CountedClip(9)], 2, (99, 5))[0], r"\(99, 5\)"),
+        (lambda: ClipDataset([CountedClip(9)], 2, (99, 5)).sample(0, 0), r"\(99, 5\)"),
         (lambda: ClipDataset([CountedClip(9)], cache="disk"), "'disk'"),
-        (lambda: ClipDataset([CountedClip(9)]).set_epoch(-1), "got -1"),
+        (lambda: ClipDataset([CountedClip(9)]).sample(0, -1), "must be >= 0"),
         (lambda: AugmentConfig(flip=1.5), "flip must be a probability"),
         (lambda: AugmentConfig(color_scale=(2.0, 1.0)), "color_scale must be"),
         (lambda: AugmentConfig(apart=1.5), "apart must be a probability"),
         (lambda: AugmentConfig(apart_scale=(0.0, 1.0)), "apart_scale must be"),
-        (lambda: AugmentConfig(turn=-0.5), "turn must be a probability"),
+        (lambda: AugmentConfig(hue_shift=-0.5), "hue_shift must be a probability"),
         (lambda: AugmentConfig(noise=-1.0), "noise must be"),
-        (lambda: AugmentConfig(turn_degrees=200.0), "turn_degrees"),
+        (lambda: AugmentConfig(hue_shift_degrees=200.0), "hue_shift_degrees"),
         (lambda: ReferenceConfig(count=0), "count >= 1"),
         (lambda: choose_references(5, 3, 3, ReferenceConfig(), sample_generator(0)), r"3\.\.5 must lie"),
         (lambda: sample_generator(-1), "must be >= 0"),
@@ -305,6 +326,7 @@ def test_errors(build, message):
         build()
 
 
-def test_index_error_ends_iteration():
-    with pytest.raises(IndexError, match="clip 3"):
-        _ = SyntheticDataset(3, frames=6, size=(16, 16))[3]
+@pytest.mark.parametrize("index", [-1, 3])
+def test_a_clip_that_does_not_exist(index):
+    with pytest.raises(IndexError, match=rf"clip {index} does not exist, expected 0\.\.2"):
+        ClipDataset([CountedClip(9)] * 3).sample(index, 0)

@@ -1,11 +1,11 @@
-"""Clips as folders, and single pictures of every kind."""
+"""Clips as folders, and single images of every kind."""
 
 import io
 
 import numpy as np
 import pytest
 import torch
-from ca_data import FrameFolder, list_clips, load_references, read_picture, write_frames
+from ca_data import FrameFolder, list_clips, load_references, read_image, write_frames
 from PIL import Image, ImageCms
 
 
@@ -33,7 +33,7 @@ def test_names_are_ordered_by_number(tmp_path):
     true = frames(3)
     for name, frame in zip(("f10.png", "f2.PNG", "f1.png"), true, strict=True):
         Image.fromarray(frame.permute(1, 2, 0).numpy()).save(tmp_path / name, format="PNG")
-    (tmp_path / "._f1.png").write_bytes(b"not a picture")
+    (tmp_path / "._f1.png").write_bytes(b"not an image")
     (tmp_path / "notes.txt").write_text("not a frame")
     assert torch.equal(FrameFolder(tmp_path).read(), true[[2, 1, 0]])
 
@@ -85,7 +85,7 @@ def red(mode: str, **fill: object) -> Image.Image:
 
 
 @pytest.mark.parametrize(
-    ("name", "picture"),
+    ("name", "image"),
     [
         ("rgb.png", red("RGB")),
         ("opaque.png", red("RGBA")),
@@ -95,9 +95,9 @@ def red(mode: str, **fill: object) -> Image.Image:
         ("plain.webp", red("RGB")),
     ],
 )
-def test_every_kind_of_picture_gives_its_color(tmp_path, name, picture):
-    picture.save(tmp_path / name, lossless=True)
-    got = read_picture(tmp_path / name)
+def test_every_kind_of_image_gives_its_color(tmp_path, name, image):
+    image.save(tmp_path / name, lossless=True)
+    got = read_image(tmp_path / name)
     assert got.shape == (3, 5, 7)
     torch.testing.assert_close(got[:, 2, 3].float(), torch.tensor(RED).float(), atol=1.0, rtol=0)
 
@@ -105,18 +105,18 @@ def test_every_kind_of_picture_gives_its_color(tmp_path, name, picture):
 def test_grey_and_sixteen_bit_grey(tmp_path):
     values = np.array([[0, 128, 257, 32896, 65535]], dtype=np.uint16)
     Image.fromarray(values).save(tmp_path / "wide.png")
-    assert read_picture(tmp_path / "wide.png")[1, 0].tolist() == [0, 0, 1, 128, 255]
+    assert read_image(tmp_path / "wide.png")[1, 0].tolist() == [0, 0, 1, 128, 255]
     Image.new("L", (7, 5), 77).save(tmp_path / "grey.png")
-    assert read_picture(tmp_path / "grey.png").unique().tolist() == [77]
+    assert read_image(tmp_path / "grey.png").unique().tolist() == [77]
 
 
 def test_exif_rotation_is_applied_by_pixels_and_by_size(tmp_path):
-    picture = Image.new("RGB", (7, 5))
-    picture.putpixel((0, 0), (255, 255, 255))
-    exif = picture.getexif()
+    image = Image.new("RGB", (7, 5))
+    image.putpixel((0, 0), (255, 255, 255))
+    exif = image.getexif()
     exif[0x0112] = 6  # shown after a quarter turn clockwise
-    picture.save(tmp_path / "turned.png", exif=exif)
-    got = read_picture(tmp_path / "turned.png")
+    image.save(tmp_path / "turned.png", exif=exif)
+    got = read_image(tmp_path / "turned.png")
     assert got.shape == (3, 7, 5)
     assert got[0, 0, 4] == 255
     assert FrameFolder(tmp_path).size == (7, 5)
@@ -126,12 +126,12 @@ def test_color_profile_is_followed_and_srgb_left_alone(tmp_path):
     linear_lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     red("RGB").save(tmp_path / "srgb.png", icc_profile=srgb)
-    assert read_picture(tmp_path / "srgb.png")[:, 0, 0].tolist() == list(RED)
+    assert read_image(tmp_path / "srgb.png")[:, 0, 0].tolist() == list(RED)
     red("RGB").save(tmp_path / "wrong.png", icc_profile=linear_lab)
-    assert read_picture(tmp_path / "wrong.png")[:, 0, 0].tolist() == list(RED)
+    assert read_image(tmp_path / "wrong.png")[:, 0, 0].tolist() == list(RED)
 
 
-def test_unreadable_pictures_give_one_line(tmp_path):
+def test_unreadable_images_give_one_line(tmp_path):
     (tmp_path / "text.png").write_text("hello")
     whole = io.BytesIO()
     Image.fromarray(frames(1, 64, 64)[0].permute(1, 2, 0).numpy()).save(whole, "PNG")
@@ -139,14 +139,14 @@ def test_unreadable_pictures_give_one_line(tmp_path):
     Image.new("RGBA", (7, 5), (1, 2, 3, 100)).save(tmp_path / "clear.png")
     Image.fromarray(np.zeros((5, 7), np.float32)).save(tmp_path / "float.tif")
     for name, expected in (
-        ("text.png", "not a picture"),
+        ("text.png", "not an image"),
         ("cut.png", "may be damaged"),
         ("clear.png", "transparent"),
         ("float.tif", "floating-point"),
         ("gone.png", "does not exist"),
     ):
         with pytest.raises(ValueError, match=expected) as caught:
-            read_picture(tmp_path / name)
+            read_image(tmp_path / name)
         assert name in str(caught.value)
         assert "\n" not in str(caught.value)
 
@@ -178,7 +178,7 @@ def test_references_from_files_and_folders_keep_order_and_take_each_once(tmp_pat
 
 
 def test_reference_errors(tmp_path):
-    with pytest.raises(ValueError, match="holds no pictures"):
+    with pytest.raises(ValueError, match="holds no images"):
         load_references(tmp_path)
     with pytest.raises(ValueError, match="at least one"):
         load_references([])

@@ -1,10 +1,10 @@
-"""The one resizing filter, and chroma upsampling under the guidance of luma."""
+"""The one resizing filter, sizes as they are typed, and chroma upsampling under the guidance of luma."""
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from ca_data import network_to_rgb, resize, rgb_to_network, synthetic_clip, upsample_chroma
+from ca_data import network_to_rgb, parse_size, resize, rgb_to_network, synthetic_clip, upsample_chroma
 from PIL import Image
 
 
@@ -107,3 +107,17 @@ def test_upsampling_errors():
         upsample_chroma(torch.zeros(1, 2, 5, 7), torch.zeros(1, 1, 7, 5), torch.zeros(1, 1, 11, 13))
     with pytest.raises(ValueError, match="radius >= 1"):
         upsample_chroma(torch.zeros(1, 2, 5, 7), torch.zeros(1, 1, 5, 7), torch.zeros(1, 1, 11, 13), radius=0)
+
+
+def test_parse_size_gives_height_first():
+    assert parse_size("384x224") == (224, 384)
+    assert parse_size(" 64X32 ") == (32, 64)
+    assert parse_size("16x8192") == (8192, 16)
+
+
+@pytest.mark.parametrize(
+    "text", ["384", "384x", "x224", "384x224x3", "8x224", "-384x224", "384x8193", "a x b", ""]
+)
+def test_parse_size_refuses(text: str):
+    with pytest.raises(ValueError, match=f"size: expected WIDTHxHEIGHT, .* got '{text}'; write .*384x224"):
+        parse_size(text)

@@ -7,9 +7,7 @@ from ca_data import (
     chroma_for_luma,
     chroma_from_codes,
     chroma_to_codes,
-    film_chroma,
     film_from_srgb,
-    fit_chroma,
     lab_to_rgb,
     luma_from_codes,
     luma_to_codes,
@@ -22,6 +20,7 @@ from ca_data import (
     synthetic_clip,
     ycbcr_to_rgb,
 )
+from ca_data.film_color import fit_chroma
 from ca_data.transfer import PRIMARIES
 
 MATRICES = ("bt601", "bt709", "bt2020", "smpte240m", "fcc")
@@ -154,15 +153,6 @@ def test_fitted_chroma_is_a_color_of_the_same_hue_and_luma():
         torch.testing.assert_close(fitted[:, 0] * chroma[:, 1], fitted[:, 1] * chroma[:, 0])
     small = chroma * 0.01
     assert torch.equal(fit_chroma(torch.full_like(luma, 0.5), small), small)
-
-
-def test_film_chroma_has_the_planes_size_and_range():
-    luma = torch.rand(1, 1, 37, 53)
-    codes = film_chroma(luma, torch.rand(1, 2, 11, 17) - 0.5, YuvCoding(bits=10), (19, 27))
-    assert codes.shape == (2, 19, 27)
-    assert codes.min() >= 64
-    assert codes.max() <= 960
-    assert film_chroma(luma, torch.zeros(1, 2, 11, 17), YuvCoding(), (37, 53)).unique().tolist() == [128]
 
 
 @pytest.mark.parametrize(

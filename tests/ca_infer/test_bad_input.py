@@ -126,8 +126,8 @@ def test_options(
     make_film: Callable[..., Path],
 ) -> None:
     rest = ("colorize", make_film(), "--refs", still, "--weights", weights, "-o", tmp_path / "out.mp4")
-    check(capsys, tmp_path, "--size must be", *rest, "--size", "large")
-    check(capsys, tmp_path, "--device 'toaster'", *rest, "--device", "toaster")
+    check(capsys, tmp_path, "--size: expected WIDTHxHEIGHT", *rest, "--size", "large")
+    check(capsys, tmp_path, "got 'toaster'", *rest, "--device", "toaster")
     check(capsys, tmp_path, "--fps must", *rest, "--fps", "fast")
     check(capsys, tmp_path, "--cuts must", *rest, "--cuts", "1,two")
     check(capsys, tmp_path, "--png-depth must be 8 or 16", *rest, "--png-depth", "12")

@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ca_data import plane
+from ca_film.output.coverage import GRID, least_covered
+from ca_film.plan import ShotPlan, _wanted
+from ca_film.source.survey import Survey
+from ca_film.source.video import VideoFilm
 from ca_infer.cli import main
-from ca_infer.coverage import GRID
-from ca_infer.film import Survey
-from ca_infer.planning import ShotPlan, _wanted
-from ca_infer.report import least_covered
-from ca_infer.video_film import VideoFilm
 from PIL import Image
 
 MakeFilm = Callable[..., Path]
@@ -72,9 +71,9 @@ def test_split_screen_and_report(make_film: MakeFilm, still: Path, weights: Path
     out = tmp_path / "out.mkv"
     typed = ("colorize", make_film(rotation=180), "--refs", still, "--weights", weights, "--size", "80x48")
     assert run(*typed, "-o", out, "--compare", "--cuts", "4") == 0
-    picture = next(VideoFilm(out).pictures())
-    assert picture.frame is not None
-    red = plane(picture.frame, 2)
+    frame = next(VideoFilm(out).frames())
+    assert frame.decoded is not None
+    red = plane(frame.decoded, 2)
     # Shown upside down, so that the grey half is stored on the right.
     assert (red[:, 20:] == 128).all()
     assert (red[:, :16] != 128).any()

@@ -11,13 +11,14 @@ from safetensors.torch import save_file
 from torchvision.models import VGG19_Weights
 
 PLAN = (64, 64, "M", 128, 128, "M", 256, 256, 256, 256, "M", 512, 512, 512, 512, "M", 512)
+VGG16 = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512)
 FIRST = {"relu1_1": 0.5, "relu2_1": 2.0}
 
 
-def make_weights() -> dict[str, torch.Tensor]:
+def make_weights(plan: tuple = PLAN) -> dict[str, torch.Tensor]:
     """A stand-in for torchvision's VGG19 up to relu5_1: the same names and shapes, seeded numbers."""
     generator, state, channels, position = torch.Generator().manual_seed(0), {}, 3, 0
-    for width in PLAN:
+    for width in plan:
         if width == "M":
             position += 1
             continue
@@ -41,11 +42,13 @@ def loss(weights: Path) -> PerceptualLoss:
     return PerceptualLoss(weights, layers=FIRST)
 
 
-def activations(rgb: torch.Tensor, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def activations(
+    rgb: torch.Tensor, state: dict[str, torch.Tensor], plan: tuple = PLAN
+) -> dict[str, torch.Tensor]:
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     x = (rgb - mean[None, :, None, None]) / std[None, :, None, None]
     found, position, block, i = {}, 0, 1, 1
-    for width in PLAN:
+    for width in plan:
         if width == "M":
             x, position, block, i = F.max_pool2d(x, 2), position + 1, block + 1, 1
         else:
@@ -120,7 +123,31 @@ def test_safetensors_give_the_same(loss: PerceptualLoss, tmp_path: Path) -> None
     assert torch.equal(other(pred, true), loss(pred, true))
 
 
-def test_hub_cache_or_an_error_that_names_both_ways_and_the_way_out(
+def test_vgg16_is_known_by_its_layers(tmp_path: Path) -> None:
+    state = make_weights(VGG16)
+    save_file(state, tmp_path / "vgg16.safetensors")
+    pred, true = frames(1, 3, 17, 19)
+    x, y = activations(pred, state, VGG16), activations(true, state, VGG16)
+    loss = PerceptualLoss(tmp_path / "vgg16.safetensors", layers=dict.fromkeys(x, 1.0))
+    assert loss.network == "vgg16"
+    assert list(x)[-1] == "relu5_3"
+    torch.testing.assert_close(loss(pred, true), sum((x[name] - y[name]).abs().mean() for name in x))
+    with pytest.raises(ValueError, match=r"relu5_3 of VGG16, whose weights .*vgg16.* holds, got 'relu4_4'"):
+        PerceptualLoss(tmp_path / "vgg16.safetensors", layers={"relu1_1": 1.0, "relu4_4": 1.0})
+
+
+def test_the_file_of_ca_metrics_is_found_where_it_writes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
+    save_file(make_weights(VGG16), tmp_path / "checkpoints" / "lpips_vgg.safetensors")
+    assert PerceptualLoss(layers=FIRST).network == "vgg16"
+    torch.save(make_weights(), tmp_path / "checkpoints" / Path(VGG19_Weights.IMAGENET1K_V1.url).name)
+    assert PerceptualLoss(layers=FIRST).network == "vgg19"
+
+
+def test_hub_cache_or_an_error_that_names_every_way_and_the_way_out(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
@@ -133,7 +160,14 @@ def test_hub_cache_or_an_error_that_names_both_ways_and_the_way_out(
         PerceptualLoss()
     message = str(caught.value)
     assert "\n" not in message
-    for part in (str(cached), VGG19_Weights.IMAGENET1K_V1.url, ".pth or .safetensors file", "(weight 0)"):
+    for part in (
+        str(cached),
+        VGG19_Weights.IMAGENET1K_V1.url,
+        str(cached.parent / "lpips_vgg.safetensors"),
+        "python -m ca_metrics weights",
+        ".pth or .safetensors file",
+        "(weight 0)",
+    ):
         assert part in message
     cached.parent.mkdir()
     cached.write_bytes(weights.read_bytes())
@@ -144,7 +178,7 @@ def test_hub_cache_or_an_error_that_names_both_ways_and_the_way_out(
 def test_files_that_do_not_fit_give_one_line(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_text("these are no weights\n" * 9)
-    with pytest.raises(VGGUnavailable, match=f"expected VGG19 weights, .*{name} holds none") as caught:
+    with pytest.raises(VGGUnavailable, match=f"expected VGG weights, .*{name} holds none") as caught:
         PerceptualLoss(path)
     assert "\n" not in str(caught.value)
 
@@ -177,7 +211,7 @@ def test_error_text(loss: PerceptualLoss, weights: Path) -> None:
         loss(*frames(1, 2, 17, 19))
     with pytest.raises(ValueError, match="at least 16 x 16"):
         loss(*frames(1, 3, 15, 19))
-    with pytest.raises(ValueError, match="relu1_1 to relu5_4 of VGG19, got 'conv1'"):
+    with pytest.raises(ValueError, match="relu1_1 to relu5_4, got 'conv1'"):
         PerceptualLoss(weights, layers={"conv1": 1.0})
     with pytest.raises(ValueError, match="at least one weight other than 0"):
         PerceptualLoss(weights, layers={"relu1_1": 0.0})

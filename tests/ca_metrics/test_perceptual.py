@@ -105,6 +105,8 @@ def test_hub_cache_is_used_and_an_empty_one_named(
         for way in (
             str(tmp_path / "checkpoints" / name),
             AlexNet_Weights.IMAGENET1K_V1.url,
+            str(tmp_path / "checkpoints" / "lpips_alex.safetensors"),
+            "python -m ca_metrics weights",
             "load_lpips(weights=FILE)",
         ):
             assert way in message

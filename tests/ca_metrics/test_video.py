@@ -11,7 +11,6 @@ from ca_metrics import (
     ClipScores,
     cdc,
     colorfulness,
-    evaluate_clip,
     mean_scores,
     psnr,
     quantize,
@@ -64,7 +63,7 @@ def test_pieces_equal_the_whole_clip(piece: int) -> None:
     scorer = ClipScorer(skip_first=True)
     for p, t in zip(pred.split(piece), true.split(piece), strict=True):
         scorer.update(p, t)
-    pieces, whole = scorer.scores().as_dict(), evaluate_clip(pred, true, skip_first=True)
+    pieces, whole = scorer.scores().as_dict(), score_clip(pred, true, skip_first=True).as_dict()
     assert pieces.pop("per_frame") == whole.pop("per_frame")
     assert pieces.pop("notes") == whole.pop("notes")
     assert pieces.keys() == whole.keys()
@@ -98,7 +97,7 @@ def test_what_is_missing_is_none_and_says_why() -> None:
 def test_identical_frames_give_valid_json() -> None:
     pred, true = pair()
     pred[2] = true[2]
-    scores = evaluate_clip(pred, true)
+    scores = score_clip(pred, true).as_dict()
     assert scores["psnr"] is None
     assert scores["notes"]["psnr"] == "infinite: 1 of 7 frames equal the truth"
     assert [math.isfinite(v) if v is not None else v for v in scores["per_frame"]["psnr"]].index(None) == 2

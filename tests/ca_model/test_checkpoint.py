@@ -1,6 +1,7 @@
 """Configurations, presets and files of weights."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,15 @@ from ca_model import (
     PRESETS,
     ColorAlignConfig,
     ColorAlignNet,
+    CopyNet,
     ModelError,
+    PaperNet,
     create_model,
     load_model,
     preset,
     read_metadata,
     save_model,
+    tensors_hash,
     weights_hash,
 )
 from safetensors.torch import load_file, save_file
@@ -52,6 +56,15 @@ def test_saving_replaces_and_leaves_nothing_beside(weights: Path) -> None:
     assert [path.name for path in weights.parent.iterdir()] == ["mine.safetensors"]
 
 
+def test_the_hash_of_tensors_is_that_of_names_and_values(weights: Path) -> None:
+    model = load_model(weights)
+    before = tensors_hash(model)
+    assert tensors_hash(load_model(weights)) == before
+    with torch.no_grad():
+        next(model.parameters()).view(-1)[0] += 1
+    assert tensors_hash(model) != before
+
+
 def test_a_failed_save_keeps_the_old_file(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = weights_hash(weights)
 
@@ -65,13 +78,60 @@ def test_a_failed_save_keeps_the_old_file(weights: Path, monkeypatch: pytest.Mon
     assert [path.name for path in weights.parent.iterdir()] == ["mine.safetensors"]
 
 
-def test_hub_folder_round_trip(tmp_path: Path) -> None:
-    model = create_model("tiny", window=8)
+SMALL_PAPER = {"widths": (4, 4, 8, 16), "width": 16, "body_depth": 1, "body_heads": 2}
+
+
+@pytest.mark.parametrize(
+    ("network", "preset", "change"),
+    [(CopyNet, "tiny", {"window": 8, "zooms": (1.5,)}), (PaperNet, "paper", SMALL_PAPER)],
+)
+def test_hub_folder_round_trip(tmp_path: Path, network: type, preset: str, change: dict) -> None:
+    """The repository's configuration says which network it is, whichever class is asked."""
+    model = create_model(preset, **change)
     model.save_pretrained(tmp_path / "hub")
-    loaded = ColorAlignNet.from_pretrained(str(tmp_path / "hub"))
+    for asked in (ColorAlignNet, network):
+        loaded = asked.from_pretrained(str(tmp_path / "hub"))
+        assert type(loaded) is network
+        assert loaded.config == model.config
+        assert set(loaded.state_dict()) == set(model.state_dict())
+        for name, value in model.state_dict().items():
+            assert torch.equal(loaded.state_dict()[name], value)
+    loaded.save_pretrained(tmp_path / "again")
+    config = json.loads((tmp_path / "again" / "config.json").read_text())
+    assert ColorAlignConfig.from_dict(config) == model.config
+
+
+def test_hub_folders_of_before_load_and_strange_ones_do_not(tmp_path: Path) -> None:
+    create_model("tiny").save_pretrained(tmp_path / "hub")
+    file = tmp_path / "hub" / "config.json"
+    config = json.loads(file.read_text())
+    file.write_text(json.dumps({**config, "keyframe": True, "smooth": True, "modulated": False}))
+    assert ColorAlignNet.from_pretrained(str(tmp_path / "hub")).config == preset("tiny")
+    file.write_text(json.dumps({**config, "smooth": False}))
+    with pytest.raises(ModelError, match="smooth: a copying network has True and no other, got False"):
+        ColorAlignNet.from_pretrained(str(tmp_path / "hub"))
+    file.unlink()
+    with pytest.raises(ModelError, match=r"no config\.json beside them"):
+        ColorAlignNet.from_pretrained(str(tmp_path / "hub"))
+
+
+def test_shipped_weights_are_the_file_they_were() -> None:
+    assert weights_hash("base") == "3d9c402a95aef91495b1ca2688a1ebca6f50cf25cbf792f5941973a457b0cd3c"
+    model = load_model("base")
+    assert type(model) is CopyNet
+    assert model.config == preset("base")
+
+
+@pytest.mark.parametrize(
+    ("network", "preset", "change"), [(CopyNet, "tiny", {}), (PaperNet, "paper", SMALL_PAPER)]
+)
+def test_a_file_says_which_network_it_holds(tmp_path: Path, network: type, preset: str, change: dict) -> None:
+    path = tmp_path / "some.safetensors"
+    model = create_model(preset, **change)
+    save_model(model, path)
+    loaded = load_model(path)
+    assert type(loaded) is network
     assert loaded.config == model.config
-    for name, value in model.state_dict().items():
-        assert torch.equal(loaded.state_dict()[name], value)
 
 
 def test_refusals_of_files(tmp_path: Path, weights: Path) -> None:
@@ -106,8 +166,15 @@ def test_refusals_of_files(tmp_path: Path, weights: Path) -> None:
         ({"color_transfer": "magic"}, "color_transfer: expected one of attention, adain, got 'magic'"),
         ({"heads": 0}, "heads: expected a whole number of 1 or more, got 0"),
         ({"copying": "yes"}, "copying: expected true or false"),
+        ({"copying": False}, "copying: a copying network has True and no other, got False; leave it out"),
         ({"body_heads": 3}, "body_heads: expected a divisor"),
-        ({"neighbors": 2}, "a copying network looks at no later frame"),
+        ({"alignment": "deform", "offset_groups": 7}, "offset_groups: expected a divisor of the 24 aligned"),
+        ({"neighbors": 2}, "neighbors: a copying network has 0 and no other, got 2; leave it out"),
+        ({"review": False}, "review: a copying network has True and no other"),
+        ({"modulated": True}, "modulated: a copying network has False and no other"),
+        ({"semantic": 1}, "semantic: expected true or false"),
+        ({"memory": -1}, "memory: expected a whole number of 0 or more"),
+        ({"body_width": 0}, "body_width: expected a whole number of 1 or more"),
         ({"zooms": (1.5, 0)}, r"zooms: expected numbers from 0.25 to 4 other than 1, got \(1.5, 0\)"),
         ({"zooms": ("2",)}, "zooms: expected numbers"),
         ({"feature_noise": -1.0}, "feature_noise: expected 0 or more"),
@@ -118,6 +185,43 @@ def test_refusals_of_configurations(change: dict, text: str) -> None:
         preset("tiny", **change)
 
 
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"copying": True}, "copying: the paper's network has False and no other, got True; leave it out"),
+        ({"memory": 8}, "memory: the paper's network has 0 and no other, got 8"),
+        ({"zooms": [1.5]}, r"zooms: the paper's network has \(\) and no other"),
+        ({"body_width": 32}, "body_width: the paper's network has 96 and no other"),
+        ({"neighbors": -1}, "neighbors: expected a whole number of 0 or more, got -1"),
+        ({"modulated": "v2"}, "modulated: expected true or false"),
+        ({"width": 24, "offset_groups": 16}, "offset_groups: expected a divisor of the 24 aligned"),
+    ],
+)
+def test_refusals_of_configurations_of_the_paper(change: dict, text: str) -> None:
+    with pytest.raises(ModelError, match=text):
+        preset("paper", **change)
+
+
+def test_configurations_of_before_load_where_they_say_what_is_now_fixed() -> None:
+    """Everything a file of the one class for both networks held, as the shipped one still does."""
+    old = json.loads(read_metadata("base")["coloralign.config"])
+    assert {"keyframe", "matching", "review", "smooth", "modulated"} <= set(old)
+    assert ColorAlignConfig.from_dict(old) == preset("base")
+    for name in ("keyframe", "matching", "review", "smooth", "modulated"):
+        with pytest.raises(ModelError, match=f"{name}: a copying network has"):
+            ColorAlignConfig.from_dict({**old, name: not old[name]})
+    none = {"keyframe": False, "matching": False, "semantic": False, "memory": 0, "recall": 0, "zooms": []}
+    paper = {**asdict(preset("paper")), **none, "review": False, "smooth": False, "body_width": 96}
+    assert ColorAlignConfig.from_dict(paper) == preset("paper")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_configuration_survives_being_written(name: str) -> None:
+    again = ColorAlignConfig.from_dict(json.loads(json.dumps(asdict(preset(name)))))
+    assert again == preset(name)
+    assert type(again) is type(preset(name))
+
+
 def test_refusals_of_names() -> None:
     with pytest.raises(ModelError, match="preset: expected one of tiny, paper, base, got 'huge'"):
         create_model("huge")
@@ -125,10 +229,12 @@ def test_refusals_of_names() -> None:
         preset("tiny", depht=3)
     with pytest.raises(ModelError, match="unknown colour"):
         ColorAlignConfig.from_dict({"widths": (2, 2, 2, 2), "colour": 1})
+    with pytest.raises(ModelError, match="expected widths, got none"):
+        ColorAlignConfig.from_dict({"copying": True})
 
 
 def test_presets_differ_from_the_ablations_by_one_field() -> None:
     for name in PRESETS:
         assert preset(name, reconstruction="unet") == ColorAlignConfig.from_dict(
-            {**vars(preset(name)), "reconstruction": "unet"}
+            {**asdict(preset(name)), "reconstruction": "unet"}
         )

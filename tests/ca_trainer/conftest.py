@@ -1,38 +1,15 @@
-"""A small run for every test of the trainer."""
+"""Two small clips on disk that every test of this folder may read."""
+
+from pathlib import Path
 
 import pytest
-from ca_trainer import reporting
-
-SMALL = [
-    "steps=6",
-    "validate_every=3",
-    "checkpoint_every=2",
-    "data.clips=5",
-    "data.frames=5",
-    "data.size=[32, 48]",
-    "data.crop=[32, 32]",
-    "data.clip_length=2",
-    "data.batch=4",
-    "data.validation_clips=2",
-    "data.validation_frames=3",
-    "model.overrides.widths=[4, 4, 8, 8]",
-    "model.overrides.width=8",
-    "model.overrides.body_width=8",
-    "model.overrides.body_depth=1",
-    "model.overrides.head_channels=8",
-    "losses.discriminator_channels=4",
-]
+from ca_data import synthetic_clip, write_frames
 
 
-@pytest.fixture
-def small() -> list[str]:
-    """Overrides that make of the demo the smallest run that has all the parts."""
-    return list(SMALL)
-
-
-@pytest.fixture
-def quick(small: list[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The same without pictures, whose drawing takes longer than the training."""
-    for name in ("draw_curves", "draw_preview"):
-        monkeypatch.setattr(reporting, name, lambda *_: None)
-    return small
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of two clips of 7 and 8 frames at 53 x 37 (W x H)."""
+    root = tmp_path_factory.mktemp("davis")
+    write_frames(synthetic_clip(1, frames=7, size=(37, 53)), root / "boat")
+    write_frames(synthetic_clip(2, frames=8, size=(37, 53)), root / "kite")
+    return root

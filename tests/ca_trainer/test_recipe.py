@@ -52,6 +52,8 @@ def test_changed_fields_are_named() -> None:
         ("data.crop=3", "data.crop must be a list"),
         ("data.crop=[8, 8]", "16 pixels or more"),
         ("compute.compile=1", "true or false"),
+        ("references.worn=0.4", "'references.worn' is called 'references.degraded' now; rename it"),
+        ("augment.turn_degrees=9.0", "is called 'augment.hue_shift_degrees' now"),
         ("compute.device=tpu", "one of auto, cpu, cuda, mps"),
         ("model=3", "a section"),
         ("steps.more=3", "is a value, not a section"),

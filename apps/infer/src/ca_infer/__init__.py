@@ -1,7 +1,5 @@
-"""Colourise black-and-white films from a few colour stills."""
+"""The command line that colourises black-and-white films from a few colour stills."""
 
-from ca_infer.coloring import Result, colorize
-from ca_infer.errors import InferError
-from ca_infer.options import ColorizeOptions
+from ca_infer.cli import main
 
-__all__ = ["ColorizeOptions", "InferError", "Result", "colorize"]
+__all__ = ["main"]

@@ -1,15 +1,13 @@
-"""Turning what is typed into values: options that take several values, sizes, devices."""
+"""Arguments: what is typed, turned into values."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-
-import torch
+from fractions import Fraction
 
 from ca_infer.errors import InferError
 
-__all__ = ["choose_device", "parse_size", "spread_values"]
+__all__ = ["parse_cuts", "parse_png_depth", "parse_rate", "parse_size", "spread_values"]
 
 
 def spread_values(arguments: Sequence[str], option: str) -> list[str]:
@@ -48,61 +46,68 @@ def spread_values(arguments: Sequence[str], option: str) -> list[str]:
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """Read a network size.
-
-    Args:
-        text: `WIDTHxHEIGHT` in pixels.
-
-    Returns:
-        Height and width.
+    """Height and width, as `--size` gives them.
 
     Raises:
-        InferError: if it reads otherwise or a side is below 16 or above 8192.
-
-    Example:
-        >>> parse_size("384x224")
-        (224, 384)
+        InferError: if it reads otherwise than WIDTHxHEIGHT or a side is out of range.
     """
-    match = re.fullmatch(r"(\d{1,5})\s*[x×X]\s*(\d{1,5})", text.strip())
-    if not match:
-        raise InferError(f"--size must be WIDTHxHEIGHT in pixels, got '{text}'; write for example 384x224")
-    width, height = int(match[1]), int(match[2])
-    if not (min(width, height) >= 16 and max(width, height) <= 8192):
-        raise InferError(f"--size sides must lie in 16..8192, got '{text}'; write for example 384x224")
-    return height, width
+    from ca_data import parse_size as parse
 
-
-def choose_device(name: str) -> torch.device:
-    """Choose where the network runs.
-
-    Args:
-        name: `auto` (a CUDA device, else Apple's, else the processor) or a device torch knows, such as `cpu`
-            or `cuda:1`.
-
-    Returns:
-        The device.
-
-    Raises:
-        InferError: if the name is unknown or the device is not there.
-
-    Example:
-        >>> choose_device("cpu")
-        device(type='cpu')
-    """
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
-        device = torch.device(name)
-        torch.empty(1, device=device).add_(1.0).cpu()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        return parse(text)
+    except ValueError as error:
+        raise InferError(f"--{error}") from error
+
+
+def parse_rate(text: str) -> Fraction:
+    """Frames per second, as `--fps` gives them.
+
+    Raises:
+        InferError: if it is no number in 0..1000.
+
+    Example:
+        >>> parse_rate("24000/1001")
+        Fraction(24000, 1001)
+    """
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError) as error:
         raise InferError(
-            f"--device '{name}' is unknown or not there ({_first_line(error)}); use auto, cpu or cuda"
+            f"--fps must be a number or a fraction, got '{text}'; write 25 or 24000/1001"
         ) from error
-    return device
+    if not 0 < rate <= 1000:
+        raise InferError(f"--fps must lie between 0 and 1000, got '{text}'; write 25 or 24000/1001")
+    return rate
 
 
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:120] if lines else type(error).__name__
+def parse_png_depth(depth: int) -> int:
+    """Bits of a PNG file, as `--png-depth` gives them.
+
+    Raises:
+        InferError: if they are neither 8 nor 16.
+    """
+    if depth not in (8, 16):
+        raise InferError(f"--png-depth must be 8 or 16, got {depth}; choose one of them")
+    return depth
+
+
+def parse_cuts(text: str | None) -> tuple[int, ...] | None:
+    """Frames that begin a shot, as `--cuts` gives them; () for `none`, None where it is left out.
+
+    Raises:
+        InferError: if they are no list of numbers.
+
+    Example:
+        >>> parse_cuts("120,348"), parse_cuts("none"), parse_cuts(None)
+        ((120, 348), (), None)
+    """
+    if text is None:
+        return None
+    if text.strip().lower() == "none":
+        return ()
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise InferError(
+            f"--cuts must be frame numbers like 120,348 or none, got '{text}'; list them"
+        ) from error

@@ -1,27 +1,27 @@
-"""How fast the network is, stage by stage, and what it costs."""
+"""Benchmark: how fast the network is, stage by stage, and what it costs."""
 
 from __future__ import annotations
 
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import ca_model
 import torch
-from ca_model import ColorAlignNet, count_cost
+from ca_film import load_weights
+from ca_model import ColorAlignNet, count_cost, peak_memory
 
-__all__ = ["BenchReport", "bench"]
+__all__ = ["BenchReport", "bench", "load_network"]
 
 _WARM_UP = 3
 
 
 @dataclass(frozen=True)
 class BenchReport:
-    """What a bench run found; the fields are the keys of `--json`.
+    """Times and costs; the fields are the keys of `--json`.
 
     Args:
         seconds_per_frame: median.
@@ -44,6 +44,24 @@ class BenchReport:
         return asdict(self)
 
 
+def load_network(weights: str | None) -> tuple[str, ColorAlignNet]:
+    """A network by the name of its weights, or of a preset, which is given random ones.
+
+    Args:
+        weights: as for any film, or a preset that ships no weights; None for the default.
+
+    Returns:
+        Its name and the network.
+
+    Raises:
+        FilmError: if there is no such thing or it does not fit.
+    """
+    if weights in ca_model.PRESETS and weights not in ca_model.shipped_weights():
+        return weights, ca_model.create_model(weights)
+    loaded = load_weights(weights)
+    return loaded.name, loaded.model
+
+
 def bench(
     model: ColorAlignNet, size: tuple[int, int], frames: int, references: int, device: torch.device
 ) -> BenchReport:
@@ -63,18 +81,20 @@ def bench(
     model = model.to(device).to(memory_format=torch.channels_last).eval()  # as load_model gives it
     generator = torch.Generator().manual_seed(0)
     stills = torch.rand(1, references, 3, *size, generator=generator) * 0.5
-    picture = torch.rand(1, 1, *size, generator=generator).mul(2.0).sub(1.0).to(device)
+    frame = torch.rand(1, 1, *size, generator=generator).mul(2.0).sub(1.0).to(device)
     clock = _Clock(device)
     with torch.no_grad(), clock.watching(model):
         tokens = model.encode_references(stills.to(device))
-        outputs = model.stream((picture.roll(step, -1) for step in range(frames + _WARM_UP)), tokens)
+        outputs = model.stream((frame.roll(step, -1) for step in range(frames + _WARM_UP)), tokens)
         rows = [clock.lap(lambda: next(outputs)) for _ in range(frames + _WARM_UP)]
     rows = rows[_WARM_UP:]
     whole = statistics.median(row["whole"] for row in rows)
     names = [name for name in rows[-1] if name != "whole"]
     stages = {name: statistics.median(row.get(name, 0.0) for row in rows) for name in names}
     stages["other"] = max(0.0, whole - sum(stages.values()))
-    return BenchReport(whole, 1.0 / whole, cost.gflop_per_frame, cost.parameters, _peak_rss_mib(), stages)
+    return BenchReport(
+        whole, 1.0 / whole, cost.gflop_per_frame, cost.parameters, peak_memory() / 2**20, stages
+    )
 
 
 class _Clock:
@@ -122,9 +142,3 @@ class _Clock:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         return time.perf_counter()
-
-
-def _peak_rss_mib() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Linux counts in KiB, macOS in bytes.
-    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)

@@ -10,20 +10,17 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from ca_data import VideoError
 from rich.console import Console
 
-from ca_infer.arguments import parse_size, spread_values
+from ca_infer.arguments import parse_cuts, parse_png_depth, parse_rate, parse_size, spread_values
 from ca_infer.errors import EXIT_BAD_INPUT, EXIT_DONE, EXIT_INTERRUPTED, EXIT_PARTLY_DECODED, InferError
 
 if TYPE_CHECKING:
-    from ca_infer.coloring import Result
-    from ca_infer.options import ColorizeOptions
+    from ca_film import ColorizeOptions, Result
 
 __all__ = ["app", "main"]
 
@@ -55,17 +52,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = command.main(given, prog_name="infer", standalone_mode=False)
         return code if isinstance(code, int) else EXIT_DONE
-    except (InferError, VideoError) as error:
-        return _fail(str(error))
-    except _USAGE_ERROR as error:
-        return _fail(f"{error.format_message()} (see --help)")
     except (KeyboardInterrupt, typer.Abort):
         print("interrupted; the same command continues where it stopped", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except _USAGE_ERROR as error:
+        return _fail(f"{error.format_message()} (see --help)")
+    except InferError as error:
+        return _fail(str(error))
+    except _library_errors() as error:
+        return _fail(str(error))
 
 
 # Typer's usage errors share a base that newer versions do not export by name.
 _USAGE_ERROR: Any = typer.BadParameter.__bases__[0]
+
+
+def _library_errors() -> tuple[type[ValueError], ...]:
+    """Errors that the user can put right; asked for when something failed, so that `--help` imports no torch."""
+    from ca_data import VideoError
+    from ca_film import FilmError
+
+    return FilmError, VideoError
 
 
 def _fail(line: str) -> int:
@@ -86,15 +93,16 @@ def _start(context: typer.Context) -> None:
 
 
 def _demo() -> None:
+    from ca_film import default_weights
+
     from ca_infer.demo import run_demo
     from ca_infer.progress import ProgressBar
-    from ca_infer.weights import default_weights
 
     # Asked for first, so that no folder is left behind where there are none.
     weights = default_weights()
     with ProgressBar() as bar:
         result, sheet, gain = run_demo(_DEMO_FOLDER, weights, bar)
-    print(f"colourised the embedded grey clip ({result.pictures} frames, weights {weights})")
+    print(f"colourised the embedded grey clip ({result.frames} frames, weights {weights})")
     print(f"film: {result.out}")
     print(f"grey, colourised and true side by side: {sheet}")
     print(f"PSNR against the true clip: {gain:+.2f} dB over grey")
@@ -133,7 +141,7 @@ def colorize(
         bool, typer.Option("--preview", help="Only a few frames per shot as OUT.preview.png, time and size.")
     ] = False,
     compare: Annotated[
-        bool, typer.Option("--compare", help="Leave the left half of the picture grey.")
+        bool, typer.Option("--compare", help="Leave the left half of the frame grey.")
     ] = False,
     report: Annotated[
         bool | None, typer.Option(help="Write OUT.coverage.html; default for videos, not for folders.")
@@ -151,11 +159,10 @@ def colorize(
     copy_metadata: Annotated[bool, typer.Option(help="Copy tags and chapters.")] = True,
 ) -> int:
     """Colourise a film or a folder of frames."""
-    from ca_infer.coloring import colorize as run
-    from ca_infer.mux import StreamChoice
-    from ca_infer.options import ColorizeOptions
+    from ca_film import ColorizeOptions, Look, StreamChoice
+    from ca_film import colorize as run
+
     from ca_infer.progress import ProgressBar
-    from ca_infer.rendering import Look
 
     options = ColorizeOptions(
         references=tuple(refs),
@@ -168,10 +175,10 @@ def colorize(
         codec=codec,
         crf=crf,
         pixel_format=pix_fmt,
-        png_depth=_png_depth(png_depth),
+        png_depth=parse_png_depth(png_depth),
         streams=StreamChoice(copy_audio, copy_subtitles, copy_data, copy_metadata),
-        rate=_rate(fps),
-        cuts=_cuts(cuts),
+        rate=parse_rate(fps),
+        cuts=parse_cuts(cuts),
         segment=segment,
         report=out.suffix != "" if report is None else report,
     )
@@ -207,16 +214,17 @@ def bench(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON only.")] = False,
 ) -> None:
     """Time the network: median seconds per frame, and where they go."""
-    from ca_infer.arguments import choose_device
-    from ca_infer.bench import bench as run
-    from ca_infer.weights import load_weights
+    from ca_film import choose_device
 
-    loaded = load_weights(weights, allow_preset=True)
-    report = run(loaded.model, parse_size(size), frames, refs, choose_device(device))
+    from ca_infer.bench import bench as run
+    from ca_infer.bench import load_network
+
+    name, model = load_network(weights)
+    report = run(model, parse_size(size), frames, refs, choose_device(device))
     if as_json:
         print(json.dumps(report.as_dict()))
         return
-    print(f"{loaded.name} at {size}, {refs} references, {frames} frames on {device}")
+    print(f"{name} at {size}, {refs} references, {frames} frames on {device}")
     for name, value in report.as_dict().items():
         if name != "stages":
             print(f"{name:>20} {value:.4g}" if isinstance(value, float) else f"{name:>20} {value}")
@@ -243,7 +251,8 @@ def weights() -> None:
 
 
 def _preview(source: Path, out: Path, options: ColorizeOptions) -> int:
-    from ca_infer.preview import preview
+    from ca_film import preview
+
     from ca_infer.progress import ProgressBar
 
     with ProgressBar() as bar:
@@ -251,7 +260,7 @@ def _preview(source: Path, out: Path, options: ColorizeOptions) -> int:
     for note in found.notes:
         print(f"note: {note}", file=sys.stderr)
     size = "" if found.size is None else f", about {found.size / 1e6:.1f} MB of pictures"
-    print(f"{found.sheet}: {found.pictures} frames in {found.shots} shots")
+    print(f"{found.sheet}: {found.frames} frames in {found.shots} shots")
     print(f"the whole film: about {_duration(found.seconds)}{size}")
     return EXIT_DONE
 
@@ -279,12 +288,13 @@ def plan(
     ] = False,
 ) -> None:
     """Show shots and coverage, and write the frames that most deserve a reference as stills to be coloured."""
-    from ca_infer.options import ColorizeOptions
-    from ca_infer.planning import plan as run
+    from ca_film import ColorizeOptions
+    from ca_film import plan as run
+
     from ca_infer.progress import ProgressBar
 
     options = ColorizeOptions(
-        tuple(refs or ()), weights, parse_size(size), device, overwrite=overwrite, cuts=_cuts(cuts)
+        tuple(refs or ()), weights, parse_size(size), device, overwrite=overwrite, cuts=parse_cuts(cuts)
     )
     folder = out if out is not None else Path(f"{source.stem}-plan")
     with ProgressBar() as bar:
@@ -293,10 +303,10 @@ def plan(
         print(f"note: {note}", file=sys.stderr)
     for number, shot in enumerate(found.shots, start=1):
         covered = "" if shot.coverage is None else f"  coverage {shot.coverage:4.0%}"
-        dated = f"  has {', '.join(map(str, shot.dated))}" if shot.dated else ""
+        anchored = f"  has {', '.join(map(str, shot.anchored))}" if shot.anchored else ""
         mark = "  <- colour this" if shot.chosen in found.wanted else ""
-        frames = f"{shot.pictures.start}-{shot.pictures.stop - 1}"
-        print(f"shot {number:3d}  frames {frames:>13}{covered}{dated}  frame {shot.chosen}{mark}")
+        frames = f"{shot.frames.start}-{shot.frames.stop - 1}"
+        print(f"shot {number:3d}  frames {frames:>13}{covered}{anchored}  frame {shot.chosen}{mark}")
     print(f"{found.folder}: {len(found.wanted)} stills to be coloured, contact-sheet.png")
 
 
@@ -309,7 +319,7 @@ def _report(result: Result) -> int:
     console = Console(stderr=True, soft_wrap=True)
     for note in result.notes:
         console.print(f"note: {note}", highlight=False, markup=False)
-    print(f"{result.out}: {result.pictures} frames in {result.shots} shots")
+    print(f"{result.out}: {result.frames} frames in {result.shots} shots")
     if result.report is not None:
         print(f"coverage: {result.report}")
     if not result.problems:
@@ -318,34 +328,3 @@ def _report(result: Result) -> int:
     for problem in result.problems:
         print(f"  {problem}", file=sys.stderr)
     return EXIT_PARTLY_DECODED
-
-
-def _rate(text: str) -> Fraction:
-    try:
-        rate = Fraction(text)
-    except (ValueError, ZeroDivisionError) as error:
-        raise InferError(
-            f"--fps must be a number or a fraction, got '{text}'; write 25 or 24000/1001"
-        ) from error
-    if not 0 < rate <= 1000:
-        raise InferError(f"--fps must lie between 0 and 1000, got '{text}'; write 25 or 24000/1001")
-    return rate
-
-
-def _png_depth(depth: int) -> int:
-    if depth not in (8, 16):
-        raise InferError(f"--png-depth must be 8 or 16, got {depth}; choose one of them")
-    return depth
-
-
-def _cuts(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    if text.strip().lower() == "none":
-        return ()
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise InferError(
-            f"--cuts must be frame numbers like 120,348 or none, got '{text}'; list them"
-        ) from error

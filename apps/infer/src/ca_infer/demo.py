@@ -6,15 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from ca_data import lab_to_rgb, rgb_to_lab, synthetic_clip, to_uint8, write_frames
+from ca_data import VideoReader, lab_to_rgb, rgb_to_lab, synthetic_clip, to_uint8, write_frames
+from ca_film import ColorizeOptions, Progress, Result, colorize
 from ca_metrics import psnr
 from jaxtyping import UInt8
+from PIL import Image
 from torch import Tensor
-
-from ca_infer.coloring import Result, colorize
-from ca_infer.options import ColorizeOptions, Tell
-from ca_infer.outputs import write_png
-from ca_infer.stills import read_colors
 
 __all__ = ["fresh_folder", "run_demo"]
 
@@ -25,7 +22,7 @@ _SHOWN = 4
 def run_demo(
     root: Path,
     weights: str | None = None,
-    tell: Tell | None = None,
+    progress: Progress | None = None,
     *,
     frames: int = 32,
     size: tuple[int, int] = (224, 384),
@@ -35,30 +32,35 @@ def run_demo(
     Args:
         root: folder under which a new one is made.
         weights: as for any film.
-        tell: hears how far the work is.
+        progress: is told how far the work is.
         frames: length of the clip.
         size: its height and width.
 
     Returns:
-        What came of it, the side-by-side picture (grey, colourised, true, over time), and how many decibels
+        The result, the side-by-side image (grey, colourised, true, over time), and how many decibels
         closer to the true clip the colours have brought it (PSNR).
     """
     folder = fresh_folder(root)
     true = synthetic_clip(_SEED, frames, size)
     grey = make_grey(true)
     write_frames(grey, folder / "grey")
-    write_png(true[0].numpy(), folder / "reference.png")
-    options = ColorizeOptions(references=(folder / "reference.png",), weights=weights, find_cuts=False)
-    result = colorize(folder / "grey", folder / "colorized.mp4", options, tell)
+    reference = folder / "reference.png"
+    _save(true[0], reference)
+    options = ColorizeOptions(references=reference, weights=weights, cuts=())
+    result = colorize(folder / "grey", folder / "colorized.mp4", options, progress)
+    shades = [frame.decoded.to_ndarray(format="rgb24") for frame in VideoReader(result.out)]
+    colored = torch.from_numpy(np.stack(shades)).permute(0, 3, 1, 2)
     shown = [round(i * (frames - 1) / (_SHOWN - 1)) for i in range(_SHOWN)]
-    colored = read_colors(result.out, range(frames))
     sheet = folder / "side-by-side.png"
-    rows = [np.concatenate([grey[i].numpy(), colored[i], true[i].numpy()], axis=2) for i in shown]
-    write_png(np.concatenate(rows, axis=1), sheet)
-    made = torch.from_numpy(np.stack([colored[i] for i in range(frames)]))
+    rows = torch.cat((grey, colored, true), dim=3)[shown]
+    _save(torch.cat(tuple(rows), dim=1), sheet)
     # The first frame is the reference itself, so it does not count.
-    gain = (psnr(made[1:], true[1:]) - psnr(grey[1:], true[1:])).mean()
+    gain = (psnr(colored[1:], true[1:]) - psnr(grey[1:], true[1:])).mean()
     return result, sheet, float(gain)
+
+
+def _save(image: UInt8[Tensor, "3 h w"], path: Path) -> None:
+    Image.fromarray(image.permute(1, 2, 0).numpy()).save(path)
 
 
 def make_grey(clip: UInt8[Tensor, "t 3 h w"]) -> UInt8[Tensor, "t 3 h w"]:

@@ -1,4 +1,4 @@
-"""The one error a user of the command line is meant to read, and the exit codes."""
+"""The command line's own error, and the exit codes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ EXIT_INTERRUPTED = 130
 
 
 class InferError(ValueError):
-    """Something the user can put right, said in one line; the command line prints it and exits with code 2.
+    """An argument that is wrong, said in one line; the command line prints it and exits with code 2.
 
     Example:
-        >>> str(InferError("film clip.mp4 does not exist; check the path"))
-        'film clip.mp4 does not exist; check the path'
+        >>> str(InferError("--fps must be a number or a fraction, got 'fast'; write 25 or 24000/1001"))
+        "--fps must be a number or a fraction, got 'fast'; write 25 or 24000/1001"
     """

@@ -1,4 +1,4 @@
-"""Writing weights to a file of their own."""
+"""Export: weights in a file of their own."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from pathlib import Path
 
 import ca_model
 import torch
+from ca_film import load_weights
 from ca_model import ModelError
 
 from ca_infer.errors import InferError
-from ca_infer.weights import load_weights
 
 __all__ = ["export"]
 
@@ -27,7 +27,8 @@ def export(name: str | None, out: Path, *, half: bool, overwrite: bool) -> Path:
         The file.
 
     Raises:
-        InferError: if there are no such weights or the file cannot be written.
+        FilmError: if there are no such weights.
+        InferError: if the file cannot be written.
     """
     if out.suffix != ".safetensors":
         raise InferError(f"output {out} must end in .safetensors; choose another name with -o")

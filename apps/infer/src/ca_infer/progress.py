@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 
+import rich.progress
+from ca_film import Progress
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     ProgressColumn,
     SpinnerColumn,
     Task,
@@ -16,8 +17,6 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.text import Text
-
-from ca_infer.options import Tell
 
 __all__ = ["ProgressBar"]
 
@@ -30,7 +29,7 @@ class _Speed(ProgressColumn):
         return Text(f"{speed:.1f} frames/s" if speed else "", style="cyan")
 
 
-class ProgressBar(Tell):
+class ProgressBar(Progress):
     """Shows stages on standard error; use it as a context manager.
 
     Args:
@@ -39,7 +38,7 @@ class ProgressBar(Tell):
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(stderr=True, soft_wrap=True)
-        self._bar = Progress(
+        self._bar = rich.progress.Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
             BarColumn(),

@@ -11,37 +11,37 @@ from typing import Annotated, Any
 
 import ca_model
 import typer
+from ca_data import parse_size
 from rich.console import Console
 
-from ca_trainer.assess import Assessment
-from ca_trainer.colorizers import ModelColorizer
-from ca_trainer.errors import TrainerError
-from ca_trainer.evaluation import (
+from ca_trainer.errors import INTERRUPTED, TrainerError
+from ca_trainer.evaluation.assessment import Assessment
+from ca_trainer.evaluation.colorizers import ModelColorizer
+from ca_trainer.evaluation.command import (
     choose_clips,
     evaluate_clips,
     load_lpips,
     name_dataset,
-    torch_device,
 )
-from ca_trainer.measures import PAPER_MEASURES
-from ca_trainer.protocols import EvaluationProtocol, parse_size
-from ca_trainer.published import ABLATIONS
+from ca_trainer.evaluation.measures import PAPER_MEASURES
+from ca_trainer.evaluation.protocols import EvaluationProtocol
+from ca_trainer.evaluation.published import ABLATIONS
+from ca_trainer.evaluation.result_files import write_comparison
+from ca_trainer.evaluation.results import Results
+from ca_trainer.evaluation.tables import TableRow, counted, latex_table, markdown_table
+from ca_trainer.files import write_json
 from ca_trainer.recipe import Recipe
 from ca_trainer.recipe_toml import changed_fields, load_recipe, parse_recipe, recipe_to_toml
-from ca_trainer.results import Results, write_json
-from ca_trainer.run_files import write_comparison
-from ca_trainer.run_folder import holds_run
-from ca_trainer.tables import TableRow, counted, latex_table, markdown_table
+from ca_trainer.training.run_folder import holds_run
 
 __all__ = ["STRUCTURES", "Structure", "ablation_recipe", "ablation_rows", "register"]
 
-INTERRUPTED = 130
 FULL = "ColorAlignNet (ours)"
 
 
 @dataclass(frozen=True)
 class Structure:
-    """One row of Table 3: what of the full network is switched.
+    """One ablation, a row of Table 3: the field of the configuration that is switched.
 
     Args:
         name: the row's.
@@ -180,9 +180,14 @@ def _ablate(
         folder = out / structure.folder
         record = _trained(own, folder, console, structure)
         weights = str(folder / "training" / "weights.safetensors")
-        colorizer = ModelColorizer(weights, device=torch_device(device), name=structure.name)
+        colorizer = ModelColorizer(weights, device=ca_model.choose_device(device), name=structure.name)
         scoring = Assessment(
-            colorizer, EvaluationProtocol(), folder / "evaluation", parse_size(size), lpips, note
+            colorizer,
+            EvaluationProtocol(),
+            folder / "evaluation",
+            parse_size(size) if size else None,
+            lpips,
+            note,
         )
         scored.append((structure, evaluate_clips(chosen, scoring, dataset=dataset, console=console)))
         lines.append(_account(structure, full, record))
@@ -202,7 +207,7 @@ def _trained(recipe: Recipe, folder: Path, console: Console, structure: Structur
     if record_file.is_file():
         record: dict[str, Any] = json.loads(record_file.read_text())
         return record
-    from ca_trainer.training import train  # takes seconds to import: a wrong option is told of before
+    from ca_trainer.training.run import train  # takes seconds to import: a wrong option is reported before
 
     console.rule(structure.name)
     started, resumed = time.monotonic(), holds_run(run)
@@ -217,14 +222,14 @@ def _trained(recipe: Recipe, folder: Path, console: Console, structure: Structur
 
 
 def _account(structure: Structure, full: Recipe, record: dict[str, Any]) -> str:
-    """What was switched and what it cost, for the lines below the table."""
+    """Line below the table: the switch, parameters, steps and minutes of a structure."""
     switched, meaning = structure.switch(_configuration(full))
-    told = "".join(f" (`{field} = {json.dumps(value)}`)" for field, value in switched.items())
+    switches = "".join(f" (`{field} = {json.dumps(value)}`)" for field, value in switched.items())
     duration = (
         f" in {record['seconds'] / 60:.1f} minutes" if record["seconds"] else ", interrupted in between"
     )
     size = f"{record['parameters'] / 1e6:.2f} M parameters"
-    return f"- {structure.name}: {meaning}{told}; {size}, {record['steps']} steps{duration}"
+    return f"- {structure.name}: {meaning}{switches}; {size}, {record['steps']} steps{duration}"
 
 
 def _configuration(recipe: Recipe) -> ca_model.ColorAlignConfig:

@@ -1,4 +1,4 @@
-"""The program `apps/trainer`: its commands, and how errors reach the user."""
+"""Command line of the trainer: its commands, and errors as one line with an exit code."""
 
 import os
 import sys
@@ -8,32 +8,37 @@ from typing import Any, NamedTuple
 
 import typer
 
-BAD_INPUT = 2
-INTERRUPTED = 130
-CLICK_ERROR: Any = typer.BadParameter.__mro__[
-    2
-]  # click's base of usage errors, which newer typers carry inside
+from ca_trainer.errors import BAD_INPUT, INTERRUPTED
+
+# The class of a wrong option or value, which typer exports only as the base of this one.
+USAGE_ERROR: Any = typer.BadParameter.__base__
 
 
 class Command(NamedTuple):
-    """Where a command lives: a module with `register(app)`, imported only when the command is called."""
+    """A command: its module, which has `register(app)` and is imported only when called, and its line of help."""
 
     module: str
     summary: str
 
 
 COMMANDS = {
-    "train": Command("ca_trainer.train_command", "Train a network; this is what runs without a command."),
-    "evaluate": Command("ca_trainer.evaluation", "Score a network or a baseline on clips; writes a report."),
+    "train": Command("ca_trainer.training.command", "Train a network; this is what runs without a command."),
+    "evaluate": Command(
+        "ca_trainer.evaluation.command", "Score a network or a baseline on clips; writes a report."
+    ),
     "ablate": Command("ca_trainer.ablation", "Train and score the network and its four ablations."),
-    "prepare": Command("ca_trainer.prepare", "Make an evaluation set out of DAVIS or a folder of videos."),
-    "bench": Command("ca_trainer.bench", "Measure speed and memory of training on this machine."),
-    "report": Command("ca_trainer.curves", "Draw the curves of several training runs side by side."),
+    "prepare": Command(
+        "ca_trainer.evaluation.prepare", "Make an evaluation set out of DAVIS or a folder of videos."
+    ),
+    "bench": Command("ca_trainer.training.bench", "Measure speed and memory of training on this machine."),
+    "report": Command(
+        "ca_trainer.training.compare", "Draw the curves of several training runs side by side."
+    ),
 }
 
 
 def make_app(called: str) -> typer.Typer:
-    """The program, with the real command for the one that is called and a line of help for the others.
+    """The typer program, with the real command for the one that is called and a line of help for the others.
 
     Args:
         called: a name out of `COMMANDS`, or another word where only help is wanted.
@@ -59,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         given = ["train", *given]
     try:
         code = make_app(given[0])(given, standalone_mode=False)
-    except CLICK_ERROR as error:
+    except USAGE_ERROR as error:
         _leave(f"{error.format_message()} (see --help)", BAD_INPUT)
     except (ValueError, ImportError) as error:  # a TrainerError, or a library's refusal of what it was given
         if os.environ.get("CA_TRACEBACK"):

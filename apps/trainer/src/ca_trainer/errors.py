@@ -1,8 +1,11 @@
-"""The one error a user of the trainer is meant to read."""
+"""Errors that a user can put right, and the exit codes of the command line."""
+
+BAD_INPUT = 2
+INTERRUPTED = 130
 
 
 class TrainerError(ValueError):
-    """Something the user can put right, said in one line; the command line prints it and exits with code 2.
+    """Bad input, explained in one line; the command line prints it and exits with code 2.
 
     Example:
         >>> str(TrainerError("data.root: no such folder 'clips'"))
@@ -11,4 +14,4 @@ class TrainerError(ValueError):
 
 
 class NonFiniteError(TrainerError):
-    """A loss or gradient was not a finite number; the step that found it did not touch the weights."""
+    """Loss or gradient that is not a finite number; the step that found it did not touch the weights."""

@@ -1,10 +1,14 @@
-"""What a run was made from: versions, git state, data. Kept with the run and inside its weights."""
+"""Provenance of a run: versions, git state, command and machine, kept with what it wrote."""
 
+import os
 import platform
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
+
+import torch
 
 PACKAGES = ("torch", "torchvision", "lightning", "timm", "numpy", "safetensors")
 OWN_PACKAGES = (
@@ -39,7 +43,7 @@ def git_state() -> str:
     """Commit of the trainer's source, with `-dirty` when files differ from it; empty outside a repository."""
     source = Path(__file__).parent
     try:
-        told = subprocess.run(
+        described = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=40", "--match="],
             cwd=source,
             capture_output=True,
@@ -48,9 +52,35 @@ def git_state() -> str:
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return told.stdout.strip() if told.returncode == 0 else ""
+    return described.stdout.strip() if described.returncode == 0 else ""
 
 
 def command_line() -> str:
     """The command as it was typed, without the folders of the machine it ran on."""
     return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def environment() -> dict[str, Any]:
+    """Versions, command and machine of this process, without the names of people or hosts.
+
+    Returns:
+        ``versions``, ``git``, ``command`` and ``machine``.
+
+    Example:
+        >>> sorted(environment())
+        ['command', 'git', 'machine', 'versions']
+    """
+    import cv2  # training, which shares this file, has no need of it
+
+    return {
+        "versions": {**collect_versions(), "opencv": cv2.__version__},
+        "git": git_state(),
+        "command": command_line(),
+        "machine": {
+            "system": platform.system(),
+            "processor": platform.machine(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+            "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+        },
+    }

@@ -1,4 +1,4 @@
-"""A recipe: everything that decides what a training run does, as frozen and validated objects.
+"""Recipes: the configuration of a training run, as frozen and validated objects.
 
 Files hold recipes as TOML (`recipes/*.toml`); `recipe_toml.py` reads, overrides and writes them.
 Sizes are in pixels (h, w), lengths in frames, rates per step. How references are chosen and how samples are
@@ -28,7 +28,7 @@ def _require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelChoice:
-    """Which network: a preset of ca_model and the configuration fields that differ from it."""
+    """The network: a preset of ca_model and the configuration fields that differ from it."""
 
     preset: str = "tiny"
     overrides: Mapping[str, Any] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class ModelChoice:
 
 @dataclass(frozen=True, kw_only=True)
 class DataChoice:
-    """Which clips, which part of each, and how many at once (`batch` counts all ranks and micro-batches)."""
+    """The training and validation clips, crops and batches (`batch` counts all ranks and micro-batches)."""
 
     source: str = "synthetic"
     root: str = ""  # folder of clips in DAVIS layout
@@ -47,9 +47,7 @@ class DataChoice:
     validation_clips: int = 4  # validation uses at most this many clips
     validation_frames: int = 8  # and this many frames of each; the first is the reference
     validation_fraction: float = 0.1
-    validation_prefixes: tuple[
-        str, ...
-    ] = ()  # clips whose names start so are kept aside instead of a fraction
+    validation_prefixes: tuple[str, ...] = ()  # clips whose names start so validate instead of a fraction
     clip_length: int = 4
     clip_length_start: int = 0  # shorter clips at first, that grow to clip_length ...
     clip_length_growth: int = 0  # ... over this many steps; 0: full length from the start
@@ -65,8 +63,8 @@ class DataChoice:
         for name in ("workers", "clip_length_growth"):
             _require(getattr(self, name) >= 0, f"data.{name}", "0 or more", getattr(self, name))
         _require(self.validation_frames >= 2, "data.validation_frames", "at least 2", self.validation_frames)
-        kept_aside = self.validation_fraction
-        _require(0 < kept_aside < 1, "data.validation_fraction", "between 0 and 1", kept_aside)
+        fraction = self.validation_fraction
+        _require(0 < fraction < 1, "data.validation_fraction", "between 0 and 1", fraction)
         for name, value in (("size", self.size), ("crop", self.crop)):
             fits = not value or (len(value) == 2 and min(value) >= 16)
             _require(fits, f"data.{name}", "[height, width] of 16 pixels or more, or []", list(value))
@@ -119,7 +117,7 @@ class OptimizerChoice:
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleChoice:
-    """How the learning rate moves over the steps: linear warm-up, then constant or a cosine to `final`."""
+    """Learning-rate schedule: linear warm-up, then constant or a cosine to `final`."""
 
     kind: str = "cosine"
     warmup: int = 0
@@ -159,7 +157,7 @@ class LossChoice:
 
 @dataclass(frozen=True, kw_only=True)
 class ComputeChoice:
-    """Where and how precisely to compute; none of it changes what is learnt beyond rounding."""
+    """Device, ranks and precision; none of it changes what is learnt beyond rounding."""
 
     device: str = "auto"
     strategy: str = "auto"
@@ -176,7 +174,7 @@ class ComputeChoice:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """A whole training run.
+    """Configuration of a whole training run.
 
     Example:
         >>> Recipe(name="mine", steps=10, data=DataChoice(size=(64, 96))).losses.l1

@@ -1,4 +1,4 @@
-"""Recipes as TOML: read a named one or a file, override single values, write the resolved one."""
+"""Recipes as TOML files: read a named one or a file, override single values, write the resolved one."""
 
 import json
 import tomllib
@@ -14,6 +14,11 @@ from ca_trainer.recipe import Recipe
 RECIPES_FOLDER = Path(__file__).parent / "recipes"
 Built = TypeVar("Built")
 
+_RENAMED = {  # keys of recipes that older runs have stored
+    "references.worn": "references.degraded",
+    "augment.turn": "augment.hue_shift",
+    "augment.turn_degrees": "augment.hue_shift_degrees",
+}
 _WORDS = {int: "an integer", float: "a number", bool: "true or false", str: "a string", tuple: "a list"}
 
 
@@ -134,6 +139,8 @@ def _build(cls: type[Built], table: Mapping[str, Any], prefix: str) -> Built:
     types = get_type_hints(cls)
     values: dict[str, Any] = {}
     for key, value in table.items():
+        if prefix + key in _RENAMED:
+            raise TrainerError(f"recipe: '{prefix}{key}' is called '{_RENAMED[prefix + key]}' now; rename it")
         if key not in known:
             raise TrainerError(
                 f"recipe: unknown key '{prefix}{key}'; the nearest valid one is {_nearest(prefix + key)}"

@@ -136,7 +136,12 @@ def _sampling_grid(
 
 
 def _check(
-    x: Tensor, offset: Tensor, weight: Tensor, mask: Tensor | None, padding: tuple[int, int], path: str
+    x: Float[Tensor, "b c h w"],
+    offset: Float[Tensor, "b offsets rows columns"],
+    weight: Float[Tensor, "o c kh kw"],
+    mask: Float[Tensor, "b taps rows columns"] | None,
+    padding: tuple[int, int],
+    path: str,
 ) -> None:
     """Raise a ValueError that names the argument that does not fit."""
     if path not in PATHS:

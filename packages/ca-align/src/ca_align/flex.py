@@ -66,12 +66,12 @@ class FlexAlign(nn.Module):
         prior: False is ablation 1: level 3 works from its own features only. As nothing is then handed up,
             levels 1 and 2 would reach no output and are not built.
         alignment: ``"deform"``, or ``"flow"``: ablation 2, where each deformable convolution becomes a warp
-            by one flow vector per pixel and a plain convolution (which has no use for ``offset_groups`` and
-            ``modulated``).
+            by one flow vector per pixel and a plain convolution (which has no use for ``offset_groups``, and is
+            refused with ``modulated``).
 
     Raises:
-        ValueError: ``neighbors`` is negative, ``alignment`` unknown, ``kernel_size`` even, or
-            ``offset_groups`` does not divide ``channels``.
+        ValueError: ``neighbors`` is negative, ``alignment`` unknown, ``modulated`` given to ``"flow"``,
+            ``kernel_size`` even, or ``offset_groups`` does not divide ``channels``.
 
     Example:
         >>> FlexAlign(16, out_channels=8, neighbors=1)(torch.rand(1, 5, 16, 3, 4)).shape
@@ -95,6 +95,10 @@ class FlexAlign(nn.Module):
             raise ValueError(f"neighbors: expected 0 or more frames on either side, got {neighbors}")
         if alignment not in ALIGNMENTS:
             raise ValueError(f"alignment: expected one of {', '.join(ALIGNMENTS)}, got {alignment!r}")
+        if modulated and alignment == "flow":
+            raise ValueError(
+                "modulated: expected False with alignment 'flow', which has no taps to weigh, got True"
+            )
 
         def aligner(handed_up: bool) -> DeformAlign | FlowAlign:
             if alignment == "flow":
@@ -181,7 +185,7 @@ class FlexAlign(nn.Module):
         assert output is not None  # align has returned before when there is no level
         return output
 
-    def _check(self, name: str, value: Tensor) -> None:
+    def _check(self, name: str, value: Float[Tensor, "*any"]) -> None:
         if value.ndim != 5 or value.shape[2] != self.channels:
             raise ValueError(
                 f"{name}: expected b t c h w with c = {self.channels}, got {tuple(value.shape)}; "

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-# Sampling far outside any frame is one and the same border pixel; the bound, in halves of the map, keeps the integers of
-# bicubic sampling in range.
+# Sampling far outside any frame is one and the same border pixel; the bound, in halves of the map, keeps the integers
+# of bicubic sampling in range.
 _MAX_HALVES = 1e3
 # A guess is sharpened at a quarter and at half size, with so many steps on each, and compared at half size over so many
 # pixels; it must explain this much more. Chosen on training clips; see `estimate_flow`.
@@ -54,7 +54,7 @@ def warp(
     return _sample(moving, grid, mode)
 
 
-def _halves(flow: Float[Tensor, "b 2 h w"], moving: Tensor) -> Float[Tensor, "b 2 h w"]:
+def _halves(flow: Float[Tensor, "b 2 h w"], moving: Float[Tensor, "b c h2 w2"]) -> Float[Tensor, "b 2 h w"]:
     """Where a flow points, in halves of the map: the unit of grid_sample."""
     h, w = moving.shape[-2:]
     y, x = (
@@ -66,7 +66,10 @@ def _halves(flow: Float[Tensor, "b 2 h w"], moving: Tensor) -> Float[Tensor, "b 
     )
 
 
-def _sample(moving: Tensor, grid: Float[Tensor, "b 2 h w"], mode: str) -> Float[Tensor, "b c h w"]:
+def _sample(
+    moving: Float[Tensor, "b c h2 w2"], grid: Float[Tensor, "b 2 h w"], mode: str
+) -> Float[Tensor, "b c h w"]:
+    """Sample at places in halves of the map."""
     # The grid stays in planes: interleaving x and y would cost as much as sampling, and grid_sample reads both.
     sampled = F.grid_sample(
         moving.to(grid.dtype), grid.movedim(1, -1), mode=mode, padding_mode="border", align_corners=False
@@ -122,7 +125,7 @@ def box_sum(x: Float[Tensor, "b c h w"], window: int) -> Float[Tensor, "b c h w"
     """Sum over `window x window` pixels (odd), the border replicated.
 
     On a CPU rows are added first, then columns, both as sums over overlapping views: a pooling operator visits all
-    `window^2` pixels one by one and takes fifteen times as long. Elsewhere one kernel that pools beats several that add.
+    `window^2` pixels one by one and takes fifteen times as long. Elsewhere one kernel that pools beats several.
     """
     padded = F.pad(x, (window // 2,) * 4, mode="replicate")
     if x.device.type != "cpu" or torch.compiler.is_exporting():
@@ -146,7 +149,9 @@ def _median3(flow: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b 2 h w"]:
     return _middle(minima, _middle(*middles), maxima)
 
 
-def _middle(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+def _middle(
+    a: Float[Tensor, "*any"], b: Float[Tensor, "*any"], c: Float[Tensor, "*any"]
+) -> Float[Tensor, "*any"]:
     """The middle one of three numbers."""
     return torch.maximum(torch.minimum(a, b), torch.minimum(torch.maximum(a, b), c))
 
@@ -207,7 +212,7 @@ def refine_flow(
         )
     warped = _sample(moving, _halves(flow, moving), "bilinear")
     residual = target - warped
-    bound: Tensor | None = None
+    bound: Float[Tensor, "b 1 h w"] | None = None
     for iteration in range(1, iterations + 1):
         step = _lucas_kanade(target + warped, residual, window, damping, tolerance)
         warped_then = _sample(moving, _halves(flow + step, moving), "bilinear")
@@ -223,7 +228,7 @@ def refine_flow(
     return flow
 
 
-def _allowed(residual: Tensor, window: int) -> Float[Tensor, "b 1 h w"]:
+def _allowed(residual: Float[Tensor, "b 1 h w"], window: int) -> Float[Tensor, "b 1 h w"]:
     """How large the summed squared residual of a window may be after a step that still counts as no worse."""
     return box_sum(residual.square(), window).mul_(1.02).add_(1e-7 * window**2)
 
@@ -343,6 +348,8 @@ def sharpen_guess(
     return flow
 
 
-def _cost(flow: Tensor, target: Tensor, moving: Tensor) -> Float[Tensor, "b 1 h w"]:
+def _cost(
+    flow: Float[Tensor, "b 2 h w"], target: Float[Tensor, "b 1 h w"], moving: Float[Tensor, "b 1 h w"]
+) -> Float[Tensor, "b 1 h w"]:
     """Squared lightness error of a flow around each pixel."""
     return box_mean((target - warp(moving, flow)).square(), GUESS_WINDOW)

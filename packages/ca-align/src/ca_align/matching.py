@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 # Numbers of one similarity matrix held at a time: 32 MiB, whatever the size of the frames.
@@ -96,13 +96,17 @@ def match_features(
     )
 
 
-def _places(cell: Tensor, columns: int) -> Tensor:
-    """Row-major numbers "b h w" as (x, y) "b 2 h w"."""
+def _places(cell: Int[Tensor, "b h w"], columns: int) -> Int[Tensor, "b 2 h w"]:
+    """Row-major numbers of cells as (x, y)."""
     return torch.stack([cell % columns, cell // columns], dim=1)
 
 
 def _similarity(
-    target: Tensor, moving: Tensor, shift: int, radius: int | None, valid: Tensor | None
+    target: Float[Tensor, "b c r w"],
+    moving: Float[Tensor, "b c h2 w2"],
+    shift: int,
+    radius: int | None,
+    valid: Bool[Tensor, "b 1 h2 w2"] | None,
 ) -> Float[Tensor, "b r w m"]:
     """Products of all cells of two maps, row 0 of the target lying at row `shift` of the moving map."""
     r, w = target.shape[-2:]
@@ -115,8 +119,10 @@ def _similarity(
     return table if valid is None else table.masked_fill_(~valid.flatten(2)[:, :, None], _FORBIDDEN)
 
 
-def _agree(table: Float[Tensor, "b r w m"], columns: int, inner: slice) -> tuple[Tensor, Tensor]:
-    """The cell each of the `inner` rows matches, "b r' w" row-major, and its similarity."""
+def _agree(
+    table: Float[Tensor, "b r w m"], columns: int, inner: slice
+) -> tuple[Int[Tensor, "b r2 w"], Float[Tensor, "b r2 w"]]:
+    """The cell each of the `inner` rows matches, its row-major number, and its similarity."""
     _, r, w, m = table.shape
     height = m // columns
     y, x = torch.meshgrid(

@@ -1,4 +1,4 @@
-"""Carrying colour itself: from frame to frame, from a keyframe to all that follow it, from references anywhere."""
+"""Propagation of colour: from frame to frame, from a keyframe to all that follow it, from references anywhere."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -27,11 +27,11 @@ ERROR_WINDOW = 7
 
 
 class Propagated(NamedTuple):
-    """The previous frame brought to the current one.
+    """The previous frame warped to the current one.
 
     Attributes:
-        ab: its color, normalized Lab.
-        residual: lightness of the current frame less that of the brought frame; large where the motion is wrong or
+        ab: its colour, normalized Lab.
+        residual: lightness of the current frame less that of the warped frame; large where the motion is wrong or
             something came into view.
         flow: from the current frame to the previous one, pixels; zero where the motion was not followed.
         similarity, agreement: of the features of both frames, as in `Match`; 0 where there are none.
@@ -45,13 +45,13 @@ class Propagated(NamedTuple):
 
 
 class Tracked(NamedTuple):
-    """A keyframe brought to the current frame.
+    """A keyframe warped to the current frame.
 
     Attributes:
-        ab: its color, normalized Lab, sampled once however long ago it was.
-        residual: lightness of the current frame less that of the brought keyframe.
+        ab: its colour, normalized Lab, sampled once however long ago it was.
+        residual: lightness of the current frame less that of the warped keyframe.
         flow: from the current frame to the keyframe, pixels.
-        trust: in [0, 1]; how well every step of a pixel's track explained the lightness, 0 once it left the picture.
+        trust: in [0, 1]; how well every step of a pixel's track explained the lightness, 0 once it left the frame.
     """
 
     ab: Float[Tensor, "b 2 h w"]
@@ -61,7 +61,7 @@ class Tracked(NamedTuple):
 
 
 class Matched(NamedTuple):
-    """Color of references, brought to a frame from wherever its features were found.
+    """Colour of references, warped to a frame from wherever its features were found.
 
     Attributes:
         ab: normalized Lab, sampled once.
@@ -77,12 +77,12 @@ class Matched(NamedTuple):
 
 
 class Atlas(NamedTuple):
-    """All references of a clip in one picture, one below the other, with features at H/8 to find a place in it.
+    """All references of a clip on one plane, one below the other, with features at H/8 to find a place in it.
 
     Attributes:
         lightness, ab: network units.
         features: of unit length in each cell.
-        valid: which cells belong to a reference; the others only fill the picture.
+        valid: which cells belong to a reference; the others only fill the plane.
         number: of the reference that a cell belongs to or continues, from 0.
     """
 
@@ -93,21 +93,26 @@ class Atlas(NamedTuple):
     number: Float[Tensor, "b 1 h8 w8"]
 
     @classmethod
-    def of(cls, pictures: Sequence[tuple[Tensor, Tensor, Tensor]]) -> "Atlas":
+    def of(
+        cls,
+        references: Sequence[
+            tuple[Float[Tensor, "b 1 _h _w"], Float[Tensor, "b 2 _h _w"], Float[Tensor, "b c _h8 _w8"]]
+        ],
+    ) -> "Atlas":
         """Lay out (lightness, ab, features) of each reference, `GAP` cells of continued border around each.
 
         So no place of a reference knows which others stand beside it.
 
         Raises:
-            ValueError: if a picture is not eight times as large as its features.
+            ValueError: if a reference is not eight times as large as its features.
         """
-        wide = max(features.shape[-1] for *_, features in pictures)
+        wide = max(features.shape[-1] for *_, features in references)
         rows = []
-        for number, (lightness, ab, features) in enumerate(pictures):
+        for number, (lightness, ab, features) in enumerate(references):
             h, w = features.shape[-2:]
             if lightness.shape[-2:] != (8 * h, 8 * w) or ab.shape[-2:] != (8 * h, 8 * w):
                 raise ValueError(
-                    f"pictures: expected {8 * h} x {8 * w} pixels for {h} x {w} features, got "
+                    f"references: expected {8 * h} x {8 * w} pixels for {h} x {w} features, got "
                     f"{tuple(lightness.shape[-2:])} and {tuple(ab.shape[-2:])}"
                 )
             cells = (GAP, wide - w + GAP, GAP, GAP)
@@ -130,9 +135,9 @@ class Atlas(NamedTuple):
 
 
 class ReferenceMatching(nn.Module):
-    """Find each place of a frame in the references by its features, and take its color from there, at full resolution.
+    """Find each place of a frame in the references by its features, and take its colour from there, at full resolution.
 
-    An attention at H/8 mixes the colors of whole cells; this finds the one cell (`match_features`), sharpens the match
+    An attention at H/8 mixes the colours of whole cells; this finds the one cell (`match_features`), sharpens the match
     down to single pixels by the lightness (`refine_flow`) and samples the reference there. Nothing is learnt but the
     features, elsewhere.
 
@@ -148,7 +153,7 @@ class ReferenceMatching(nn.Module):
     def forward(
         self, lightness: Float[Tensor, "b 1 h w"], features: Float[Tensor, "b c h8 w8"], atlas: Atlas
     ) -> Matched:
-        """Color a frame from the references.
+        """Colour a frame from the references.
 
         Args:
             lightness: of the frame, network units; height and width eight times those of the features.
@@ -192,7 +197,7 @@ class FlowPropagation(nn.Module):
         features: Float[Tensor, "b c h8 w8"] | None = None,
         previous_features: Float[Tensor, "b c h8 w8"] | None = None,
     ) -> Propagated:
-        """Bring the previous frame to the current one.
+        """Warp the previous frame to the current one.
 
         Args:
             lightness: of the current frame, network units.
@@ -217,11 +222,11 @@ class FlowPropagation(nn.Module):
 
 
 class KeyframeTracking(nn.Module):
-    """Follow every pixel back to a keyframe, and take its color from there.
+    """Follow every pixel back to a keyframe, and take its colour from there.
 
-    Color carried from frame to frame is sampled anew at each step and fades; here it is the *position* that is
+    Colour carried from frame to frame is sampled anew at each step and fades; here it is the *position* that is
     carried: `flow_t(p) = f_t(p) + flow_{t-1}(p + f_t(p))`, sharpened against the keyframe's own lightness
-    (`refine_flow`), and the color is sampled once. Nothing is learnt.
+    (`refine_flow`), and the colour is sampled once. Nothing is learnt.
 
     Args:
         iterations: of the sharpening.
@@ -250,7 +255,7 @@ class KeyframeTracking(nn.Module):
         flow: Float[Tensor, "b 2 h w"],
         trust: Float[Tensor, "b 1 h w"],
     ) -> Tracked:
-        """Bring the keyframe to the current frame.
+        """Warp the keyframe to the current frame.
 
         Args:
             lightness: of the current frame, network units.
@@ -272,7 +277,9 @@ class KeyframeTracking(nn.Module):
         return Tracked(found[:, :2], lightness - found[:, 2:], flow, trust)
 
 
-def _enlarge(match: Match, like: Tensor) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
+def _enlarge(
+    match: Match, like: Float[Tensor, "b c h w"]
+) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
     """Similarity and agreement of a match at the size of a frame."""
     both = torch.cat([match.similarity, match.agreement], dim=1).to(like.dtype)
     both = F.interpolate(both, size=tuple(like.shape[-2:]), mode="bilinear", align_corners=False)
@@ -282,7 +289,7 @@ def _enlarge(match: Match, like: Tensor) -> tuple[Float[Tensor, "b 1 h w"], Floa
 def carry_features(
     features: Float[Tensor, "b c h2 w2"], flow: Float[Tensor, "b 2 h w"]
 ) -> Float[Tensor, "b c h2 w2"]:
-    """Bring features of the previous frame to the current one, by a flow on a finer grid; it is averaged, not learnt.
+    """Warp features of the previous frame to the current one by the average of a flow on a finer grid.
 
     Example:
         >>> carry_features(torch.ones(1, 3, 4, 6), torch.zeros(1, 2, 16, 24)).shape
@@ -294,7 +301,7 @@ def carry_features(
 
 
 def _inside(flow: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b 1 h w"]:
-    """1 where the flow points into the picture, else 0."""
+    """1 where the flow points into the frame, else 0."""
     h, w = flow.shape[-2:]
     x = torch.arange(w, dtype=flow.dtype, device=flow.device) + flow[:, :1]
     y = torch.arange(h, dtype=flow.dtype, device=flow.device)[:, None] + flow[:, 1:]
@@ -302,7 +309,7 @@ def _inside(flow: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b 1 h w"]:
 
 
 class StillPropagation(nn.Module):
-    """Leave ab where it was: the alignment is left to what reads it (the alternative to `FlowPropagation`)."""
+    """Propagation without motion, the alternative to `FlowPropagation`: ab stays where it was."""
 
     def forward(
         self,

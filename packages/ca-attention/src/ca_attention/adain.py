@@ -134,7 +134,9 @@ class AdaptiveInstanceNorm(nn.Module):
         )
 
 
-def _spread_and_mean(x: Tensor, dim: int | tuple[int, ...]) -> tuple[Tensor, Tensor]:
+def _spread_and_mean(
+    x: Float[Tensor, "*any"], dim: int | tuple[int, ...]
+) -> tuple[Float[Tensor, "*reduced"], Float[Tensor, "*reduced"]]:
     """Standard deviation (never 0) and mean, in float32 or better: bfloat16 has no digits for a variance."""
     x = x.to(torch.promote_types(x.dtype, torch.float32))
     variance, mean = torch.var_mean(x, dim=dim, keepdim=True, correction=0)

@@ -244,7 +244,7 @@ class SourceReferenceAttention(nn.Module):
         moving: Float[Tensor, "b k*d h2 w2"],
         carried: Float[Tensor, "b v h2 w2"],
     ) -> tuple[Float[Tensor, "b k v h w"], Float[Tensor, "b k h w"]]:
-        """Copy from a grey frame that was colored before, found by `descriptors` alone; nothing is learnt by it.
+        """Copy from a grey frame that was coloured before, found by `descriptors` alone; nothing is learnt by it.
 
         Both frames are looked at with the same eyes (the queries'), and no features are mixed, only what is carried.
 
@@ -282,7 +282,12 @@ class SourceReferenceAttention(nn.Module):
     def _split_heads(self, x: Float[Tensor, "b n kd"]) -> Float[Tensor, "b k n d"]:
         return rearrange(x, "b n (k d) -> b k n d", k=self.heads)
 
-    def _check(self, source: Tensor, tokens: ReferenceTokens, query: Tensor | None) -> Tensor:
+    def _check(
+        self,
+        source: Float[Tensor, "b c h w"],
+        tokens: ReferenceTokens,
+        query: Float[Tensor, "b q h w"] | None,
+    ) -> Float[Tensor, "b q h w"]:
         check_map("source", source, self.channels)
         check_batch(source, tokens)
         width = padded_width(2 * self.head_channels + tokens.carried_channels)

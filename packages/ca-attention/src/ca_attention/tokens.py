@@ -1,4 +1,4 @@
-"""What goes into and comes out of the attention: one token set for all references, one result per frame."""
+"""Input and output of the attention: one token set for all references, one result per frame."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -41,7 +41,7 @@ class AttendedColor(NamedTuple):
     similarity: Float[Tensor, "b k h w"]
 
 
-def check_map(name: str, x: Tensor, channels: int) -> None:
+def check_map(name: str, x: Float[Tensor, "b c h w"], channels: int) -> None:
     """Raise a ValueError unless `x` is a non-empty `b channels h w` tensor."""
     if x.ndim != 4 or x.shape[1] != channels or x.numel() == 0:
         raise ValueError(
@@ -86,7 +86,11 @@ def gather_tokens(
     return torch.cat([rearrange(x, "b c h w -> b (h w) c") for x in maps], dim=1)
 
 
-def check_beside(name: str, maps: Sequence[Tensor], references: Sequence[Tensor]) -> None:
+def check_beside(
+    name: str,
+    maps: Sequence[Float[Tensor, "b _c _hi _wi"]],
+    references: Sequence[Float[Tensor, "b _c _hi _wi"]],
+) -> None:
     """Raise a ValueError unless every map has the batch, height and width of the reference it belongs to."""
     got = [(x.shape[0], *x.shape[2:]) for x in maps]
     expected = [(x.shape[0], *x.shape[2:]) for x in references]
@@ -97,7 +101,7 @@ def check_beside(name: str, maps: Sequence[Tensor], references: Sequence[Tensor]
         )
 
 
-def check_batch(source: Tensor, tokens: ReferenceTokens) -> None:
+def check_batch(source: Float[Tensor, "b c h w"], tokens: ReferenceTokens) -> None:
     """Raise a ValueError unless the frames share out evenly over the clips the tokens belong to."""
     clips = tokens.keys.shape[0]
     if source.shape[0] % clips:

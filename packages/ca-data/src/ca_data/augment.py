@@ -1,4 +1,4 @@
-"""Augmentation (N14 and geometry), every random choice drawn from a generator handed in."""
+"""Augmentation of colour, noise and geometry (N14), every random choice drawn from a generator handed in."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 __all__ = [
@@ -15,10 +15,10 @@ __all__ = [
     "Window",
     "add_lightness_noise",
     "choose_window",
+    "degrade_color",
     "draw_uniform",
-    "turn_color",
+    "shift_hue",
     "weaken_color",
-    "wear_color",
 ]
 
 Window = tuple[int, int, int, int]
@@ -27,7 +27,7 @@ Window = tuple[int, int, int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig:
-    """What is varied in training, and how much. Zero and (1, 1) switch a field off.
+    """Probabilities and ranges of augmentation. Zero and (1, 1) switch a field off.
 
     Args:
         flip: probability of mirroring clip and references left to right.
@@ -37,9 +37,8 @@ class AugmentConfig:
         apart: probability that the references are cropped elsewhere than the clip, so that they show it larger, smaller
             and not all of it, as a film shows its first frame later on.
         apart_scale: range of the side of such a crop, as `crop_scale`.
-        turn: probability that the colors are turned and scaled at all; the others teach what is usual.
-        turn_degrees: the ab plane of clip and references is turned by up to this angle either way, in
-            [0, 180].
+        hue_shift: probability that hue and chroma are changed at all; the other samples teach what is usual.
+        hue_shift_degrees: greatest change of hue of clip and references, either way, in [0, 180].
         color_scale: range of the factor on ab of clip and references.
         noise: greatest standard deviation of the noise on the input lightness, in network units (N14).
         weaken: probability that a reference's colours are weakened (N14).
@@ -59,19 +58,19 @@ class AugmentConfig:
     crop_scale: tuple[float, float] = (1.0, 1.0)
     apart: float = 0.0
     apart_scale: tuple[float, float] = (0.6, 1.2)
-    turn: float = 1.0
-    turn_degrees: float = 20.0
+    hue_shift: float = 1.0
+    hue_shift_degrees: float = 20.0
     color_scale: tuple[float, float] = (0.8, 1.2)
     noise: float = 0.02
     weaken: float = 0.2
     weaken_scale: tuple[float, float] = (0.4, 1.0)
 
     def __post_init__(self) -> None:
-        for name in ("flip", "reverse", "skip", "apart", "turn", "weaken"):
+        for name in ("flip", "reverse", "skip", "apart", "hue_shift", "weaken"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} must be a probability in [0, 1], got {getattr(self, name)}")
-        if not 0.0 <= self.turn_degrees <= 180.0:
-            raise ValueError(f"turn_degrees must lie in [0, 180], got {self.turn_degrees}")
+        if not 0.0 <= self.hue_shift_degrees <= 180.0:
+            raise ValueError(f"hue_shift_degrees must lie in [0, 180], got {self.hue_shift_degrees}")
         if not 0.0 <= self.noise < math.inf:
             raise ValueError(f"noise must be a finite standard deviation >= 0, got {self.noise}")
         for name, least in (
@@ -136,10 +135,12 @@ def weaken_color(
     return references * factor
 
 
-def turn_color(
+def shift_hue(
     ab: Float[Tensor, "*batch 2 h w"], degrees: float, scale: float
 ) -> Float[Tensor, "*batch 2 h w"]:
-    """Turn the ab plane about grey and scale it: another, equally plausible colouring of the same picture.
+    """Shift the hue and scale the chroma by turning the ab plane about grey.
+
+    The result is another, equally plausible colouring of the same frames.
 
     Args:
         ab: `... 2 h w`, ab/110.
@@ -150,8 +151,8 @@ def turn_color(
         `... 2 h w`, clipped to [-1, 1], the range the network can answer in.
 
     Example:
-        >>> turned = turn_color(torch.tensor([0.5, 0.0]).view(2, 1, 1), 90.0, 1.0)
-        >>> turned.flatten().round(decimals=3).abs().tolist()
+        >>> shifted = shift_hue(torch.tensor([0.5, 0.0]).view(2, 1, 1), 90.0, 1.0)
+        >>> shifted.flatten().round(decimals=3).abs().tolist()
         [0.0, 0.5]
     """
     cos, sin = math.cos(math.radians(degrees)) * scale, math.sin(math.radians(degrees)) * scale
@@ -159,8 +160,8 @@ def turn_color(
     return torch.stack((cos * a - sin * b, sin * a + cos * b), dim=-3).clamp_(-1.0, 1.0)
 
 
-def wear_color(ab: Float[Tensor, "2 h w"], generator: torch.Generator) -> Float[Tensor, "2 h w"]:
-    """Make colours look as if they had been carried over many frames: out of place, blurred, faded.
+def degrade_color(ab: Float[Tensor, "2 h w"], generator: torch.Generator) -> Float[Tensor, "2 h w"]:
+    """Degrade colours as propagation over many frames does: displaced, blurred and faded.
 
     They are displaced by a smooth random field (up to about 4 pixels), blurred over up to 5 pixels, and lose up to
     a fifth of their chroma.
@@ -216,8 +217,8 @@ def choose_window(
     return top, left, height, width
 
 
-def cut_out(pixels: Tensor, window: Window) -> Tensor:
-    """The part of a picture `... h w` that lies in a window."""
+def cut_out(pixels: Shaped[Tensor, "*batch h w"], window: Window) -> Shaped[Tensor, "*batch h2 w2"]:
+    """Crop frames `... h w` to a window."""
     top, left, height, width = window
     return pixels[..., top : top + height, left : left + width]
 

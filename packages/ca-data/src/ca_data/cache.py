@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from ca_data.files import write_atomically
 from ca_data.frames import Clip
 from ca_data.resize import resize
 
@@ -91,7 +92,9 @@ class ClipCache:
         if clip not in self._mapped:
             path = self._file(clip)
             if not path.is_file():
-                _save(path, self._resized(self.clips[clip].read()).numpy())
+                path.parent.mkdir(parents=True, exist_ok=True)
+                array = self._resized(self.clips[clip].read()).numpy()
+                write_atomically(path, partial(_save, array=array))
             self._mapped[clip] = np.load(path, mmap_mode="r")
         return self._mapped[clip]
 
@@ -105,11 +108,5 @@ class ClipCache:
 
 
 def _save(path: Path, array: np.ndarray[Any, Any]) -> None:
-    """Write beside and rename, so that another process never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.npy")
-    try:
-        np.save(temporary, array)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with path.open("wb") as file:  # given a name, np.save would append .npy to it
+        np.save(file, array)

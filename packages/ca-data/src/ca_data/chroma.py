@@ -31,7 +31,7 @@ def upsample_chroma(
     q = up(p) + a r^2 (G - up(g)): to the plain resize comes the detail of the guide G that its small version g
     lacks, times the local slope a = cov(g, p) / (var(g) + noise^2) of chroma over guide, in a window of
     2 radius + 1. It is the fast guided filter (He and Sun, 2015) with two departures. It adds detail instead of
-    replacing the picture, so that where the guide is flat the result is exactly the plain resize. And the slope
+    replacing the frame, so that where the guide is flat the result is exactly the plain resize. And the slope
     counts only as far as guide and chroma are correlated, r^2 = cov^2 / (var(g) var(p)): texture and film grain
     that carry no colour leave none. The added detail never leaves the range of the chroma around it.
 
@@ -86,7 +86,7 @@ def _mean(values: Tensor, radius: int) -> Tensor:
 
 
 def _over_window(values: Tensor, radius: int, combine: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Combine each pixel's square window, the picture's edge repeated; shifted slices beat pooling on the CPU."""
+    """Combine each pixel's square window, the frame's edge repeated; shifted slices beat pooling on the CPU."""
     for axis, padding in ((-1, (radius, radius, 0, 0)), (-2, (0, 0, radius, radius))):
         padded = F.pad(values, padding, mode="replicate")
         length = values.shape[axis]

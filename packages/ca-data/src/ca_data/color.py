@@ -166,7 +166,7 @@ def rgb_to_network(
 def network_to_rgb(
     lightness: Float[Tensor, "*batch 1 h w"], ab: Float[Tensor, "*batch 2 h w"]
 ) -> Float[Tensor, "*batch 3 h w"]:
-    """Join the network's input and output to an sRGB picture, differentiably and without clipping.
+    """Join the network's input and output to an sRGB frame, differentiably and without clipping.
 
     Args:
         lightness: `... 1 h w` in [-1, 1].

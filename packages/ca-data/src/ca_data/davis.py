@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ca_data.frames import FrameFolder
-from ca_data.pictures import natural_order
+from ca_data.images import natural_order
 
 __all__ = ["davis_clips", "davis_splits"]
 
@@ -53,7 +53,7 @@ def davis_clips(root: str | Path, split: str = "2017/val", *, resolution: str = 
     splits = davis_splits(root)
     if split not in splits:
         raise ValueError(f"split must be one of {', '.join(splits) or 'none there'}, got {split!r}")
-    # 2017 lists sequences; 2016 lists pictures and masks: /JPEGImages/480p/blackswan/00000.jpg ...
+    # 2017 lists sequences; 2016 lists frames and masks: /JPEGImages/480p/blackswan/00000.jpg ...
     entries = [line.split()[0] for line in splits[split].read_text().splitlines() if line.strip()]
     names = dict.fromkeys(Path(entry).parent.name if "/" in entry else entry for entry in entries)
     folder = _davis_root(Path(root)) / "JPEGImages" / resolution

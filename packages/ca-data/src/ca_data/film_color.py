@@ -1,4 +1,4 @@
-"""Between a film's luma and the network: lightness in, and the chroma that gives the luma its colour out.
+"""Conversion between a film's luma and the network: its lightness, and the chroma that gives it a colour.
 
 A film's luma is never changed. So the question is not "which Y'CbCr has this Lab" but "which chroma gives this
 luma these a and b", which `chroma_for_luma` answers.
@@ -13,13 +13,11 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from ca_data.chroma import upsample_chroma
 from ca_data.color import AB_SCALE, LIGHTNESS_SCALE, lab_to_rgb, rgb_to_lab
-from ca_data.resize import resize
 from ca_data.transfer import film_from_srgb, srgb_from_film
-from ca_data.yuv import YuvCoding, chroma_to_codes, luma_from_codes, rgb_to_ycbcr, ycbcr_to_rgb
+from ca_data.yuv import YuvCoding, luma_from_codes, rgb_to_ycbcr, ycbcr_to_rgb
 
-__all__ = ["chroma_for_luma", "film_chroma", "fit_chroma", "luma_to_lightness"]
+__all__ = ["chroma_for_luma", "fit_chroma", "luma_to_lightness"]
 
 # Nodes of the table over luma and over a and b. On the frames of DAVIS its chroma is off by 0.04 of an 8-bit
 # step on average; half the nodes over a and b give 0.14, twice those over luma 0.035.
@@ -81,7 +79,7 @@ def chroma_for_luma(
             f"{tuple(ab.shape)}; resize one to the other first"
         )
     table = _chroma_table(coding.matrix, coding.primaries, coding.transfer).to(ab.device)
-    # The batch lies along the depth of one grid, so that the table is not copied for each picture.
+    # The batch lies along the depth of one grid, so that the table is not copied for each frame.
     grid = torch.stack((ab[:, 1], ab[:, 0], luma[:, 0] * 2.0 - 1.0), dim=-1)[None].float()
     found = F.grid_sample(table, grid, mode="bilinear", padding_mode="border", align_corners=True)
     return fit_chroma(luma, found[0].transpose(0, 1), coding.matrix)
@@ -110,33 +108,6 @@ def fit_chroma(
     room = torch.where(away > 0.0, 1.0 - luma, luma).clamp(min=0.0)
     share = (room / away.abs().clamp(min=1e-6)).clamp(max=1.0).amin(dim=1, keepdim=True)
     return chroma * share
-
-
-def film_chroma(
-    luma: Float[Tensor, "1 1 h2 w2"], ab: Float[Tensor, "1 2 h w"], coding: YuvCoding, size: tuple[int, int]
-) -> Int[Tensor, "2 hc wc"]:
-    """The chroma planes of a frame, from its luma and the network's answer.
-
-    Chroma is found at the network's size, where it is cheap, and brought to the planes' size under guidance of
-    the luma (`upsample_chroma`).
-
-    Args:
-        luma: `1 1 h2 w2` of the film, 0 black, 1 white.
-        ab: `1 2 h w`, ab/110, of the network's size.
-        coding: what the planes' code values are to mean.
-        size: height and width of the chroma planes.
-
-    Returns:
-        `2 hc wc`, code values of Cb and Cr.
-
-    Example:
-        >>> film_chroma(torch.rand(1, 1, 16, 24), torch.zeros(1, 2, 4, 6), YuvCoding(), (8, 12)).unique().tolist()
-        [128]
-    """
-    low = resize(luma, (ab.shape[-2], ab.shape[-1]))
-    grid = resize(luma, size)
-    chroma = upsample_chroma(chroma_for_luma(low, ab, coding), low * 2.0 - 1.0, grid * 2.0 - 1.0)
-    return chroma_to_codes(fit_chroma(grid, chroma, coding.matrix), coding)[0]
 
 
 def _grey_lightness(luma: Tensor, transfer: str) -> Tensor:

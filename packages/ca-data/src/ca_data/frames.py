@@ -1,4 +1,4 @@
-"""Clips as folders of numbered pictures (DAVIS layout): reading, listing, writing."""
+"""Clips as folders of numbered frames (DAVIS layout): reading, listing, writing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
-from ca_data.pictures import natural_order, read_picture
+from ca_data.images import natural_order, read_image
 
 __all__ = ["Clip", "FrameFolder", "list_clips", "write_frames"]
 
@@ -19,7 +19,7 @@ _FRAME_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 class Clip(Protocol):
-    """What a dataset needs of a clip: a name, a length, and frames by number."""
+    """Interface of a clip: a name, a length, and frames by number."""
 
     @property
     def name(self) -> str:
@@ -118,7 +118,7 @@ class FrameFolder:
                 raise ValueError(
                     f"frame {index} of {self.path} does not exist, expected 0..{len(self) - 1}; check it"
                 )
-            frame = read_picture(self.files[index])
+            frame = read_image(self.files[index])
             if frames:
                 first = (frames[0].shape[1], frames[0].shape[2])
                 _same_size(self.files[chosen[0]], first, self.files[index], (frame.shape[1], frame.shape[2]))
@@ -190,8 +190,8 @@ def write_frames(
                 f"frames must be uint8 of shape (3, h, w), got {frame.dtype} {tuple(frame.shape)} at frame "
                 f"{number}; use to_uint8"
             )
-        picture = Image.fromarray(frame.permute(1, 2, 0).contiguous().cpu().numpy())
-        picture.save(folder / f"{number:05d}.png", compress_level=3)
+        image = Image.fromarray(frame.permute(1, 2, 0).contiguous().cpu().numpy())
+        image.save(folder / f"{number:05d}.png", compress_level=3)
     return folder
 
 
@@ -206,13 +206,13 @@ def _frame_files(folder: Path) -> list[Path]:
 
 
 def _shown_size(file: Path) -> tuple[int, int]:
-    """Height and width as `read_picture` gives them (EXIF rotation applied), from the header alone."""
+    """Height and width as `read_image` gives them (EXIF rotation applied), from the header alone."""
     try:
-        with Image.open(file) as picture:
-            width, height = picture.size
-            turned = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+        with Image.open(file) as image:
+            width, height = image.size
+            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"picture {file} is not a picture in a known format; convert it to PNG") from error
+        raise ValueError(f"frame {file} is not an image in a known format; convert it to PNG") from error
     return (width, height) if turned else (height, width)
 
 

@@ -18,8 +18,9 @@ from typing import Any
 from jaxtyping import UInt8
 from torch import Tensor
 
+from ca_data.files import write_atomically
 from ca_data.frames import FrameFolder, list_clips, write_frames
-from ca_data.pictures import natural_order
+from ca_data.images import natural_order
 from ca_data.resize import resize
 
 __all__ = [
@@ -184,9 +185,8 @@ class EvaluationSet:
             "filter": RESIZE_FILTER,
             "clips": {name: asdict(clip) for name, clip in self.clips.items()},
         }
-        temporary = self.folder / f".{_MANIFEST}.partial"
-        temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-        temporary.replace(self.folder / _MANIFEST)
+        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        write_atomically(self.folder / _MANIFEST, text)
 
 
 def changed_clips(folder: str | Path) -> list[str]:

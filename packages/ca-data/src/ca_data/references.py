@@ -1,4 +1,4 @@
-"""Which frames of a clip serve as training samples, and which as their references."""
+"""Choice of the frames of a training sample and of its reference frames."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class ReferenceConfig:
         itself: probability, in [0, 1], that the references are the sample's own first frame, as in a film whose first
             frame was coloured.
         known: probability, in [0, 1], that the colours of the sample's first frame are known beforehand, as they are
-            when a film is coloured on from a dated reference.
-        worn: probability, in [0, 1], that known colours are worn (`wear_color`), as those of a frame far from its
-            reference are.
+            when a film is coloured on from a reference that is one of its frames.
+        degraded: probability, in [0, 1], that known colours are degraded (`degrade_color`), as those of a frame far
+            from its reference are.
 
     Raises:
         ValueError: if a field is out of range.
@@ -40,11 +40,11 @@ class ReferenceConfig:
     elsewhere: float = 0.2
     itself: float = 0.0
     known: float = 0.0
-    worn: float = 0.5
+    degraded: float = 0.5
 
     def __post_init__(self) -> None:
-        if not all(0 <= share <= 1 for share in (self.itself, self.known, self.worn)):
-            raise ValueError(f"references need itself, known and worn in [0, 1], got {self}")
+        if not all(0 <= share <= 1 for share in (self.itself, self.known, self.degraded)):
+            raise ValueError(f"references need itself, known and degraded in [0, 1], got {self}")
         if self.count < 1 or self.max_age < 1 or not self.mean_age > 0 or not 0 <= self.elsewhere <= 1:
             raise ValueError(
                 f"references need count >= 1, max_age >= 1, mean_age > 0 and elsewhere in [0, 1], got {self}"

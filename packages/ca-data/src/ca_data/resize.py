@@ -1,13 +1,17 @@
-"""The one filter that changes the size of pictures and of chroma."""
+"""Sizes of frames: the one filter that changes them, and how they are written down."""
 
 from __future__ import annotations
+
+import re
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-__all__ = ["resize"]
+__all__ = ["parse_size", "resize"]
+
+SMALLEST_SIDE, LARGEST_SIDE = 16, 8192
 
 
 def resize(
@@ -16,7 +20,7 @@ def resize(
     """Resize with the antialiased bicubic filter (a = -0.5, support widened when shrinking).
 
     It is Pillow's BICUBIC: sharp, without the ringing of Lanczos on the hard edges of chroma, equal on every
-    device, and differentiable. Pixel centres lie at half integers, so the picture does not shift.
+    device, and differentiable. Pixel centres lie at half integers, so the frame does not shift.
 
     Args:
         frames: `... c h w`, uint8 or floating point of any range (floats may overshoot a little at edges and
@@ -49,3 +53,29 @@ def resize(
     if resized.dtype != frames.dtype:
         resized = resized.round().clamp(0.0, 255.0).to(frames.dtype)
     return resized.reshape(*frames.shape[:-2], *size)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Read a size as people write it.
+
+    Args:
+        text: `WIDTHxHEIGHT` in pixels, each in 16..8192.
+
+    Returns:
+        Height and width, the order of a tensor's axes.
+
+    Raises:
+        ValueError: if it reads otherwise or a side is too small or too large.
+
+    Example:
+        >>> parse_size("384x224")
+        (224, 384)
+    """
+    match = re.fullmatch(r"(\d{1,5})\s*[x×X]\s*(\d{1,5})", text.strip())
+    sides = (int(match[2]), int(match[1])) if match else (0, 0)
+    if not (min(sides) >= SMALLEST_SIDE and max(sides) <= LARGEST_SIDE):
+        raise ValueError(
+            f"size: expected WIDTHxHEIGHT, sides of {SMALLEST_SIDE} to {LARGEST_SIDE} pixels, got {text!r}; "
+            "write for example 384x224"
+        )
+    return sides

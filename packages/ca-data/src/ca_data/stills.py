@@ -1,4 +1,4 @@
-"""Reference stills: the colour pictures a film takes its colours from."""
+"""Reference stills: the colour images a film takes its colours from."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from jaxtyping import UInt8
 from torch import Tensor
 
-from ca_data.pictures import PICTURE_SUFFIXES, natural_order, read_picture
+from ca_data.images import IMAGE_SUFFIXES, natural_order, read_image
 
 __all__ = ["ReferenceStill", "load_references"]
 
@@ -40,15 +40,15 @@ def load_references(paths: str | Path | Iterable[str | Path]) -> list[ReferenceS
     frames of some longer film at least as often as of the one at hand) gives `frame=None`.
 
     Args:
-        paths: one path or several; a folder stands for every picture directly in it, in natural order. A file
+        paths: one path or several; a folder stands for every image directly in it, in natural order. A file
             named twice is taken once.
 
     Returns:
         The stills, in the order given.
 
     Raises:
-        ValueError: if nothing is given, a path is missing, a folder holds no pictures, or a picture cannot be
-            read (see `read_picture`).
+        ValueError: if nothing is given, a path is missing, a folder holds no images, or an image cannot be
+            read (see `read_image`).
 
     Example:
         >>> import tempfile, torch
@@ -63,19 +63,17 @@ def load_references(paths: str | Path | Iterable[str | Path]) -> list[ReferenceS
         raise ValueError("references must name at least one file or folder, got none; give a still in colour")
     files: dict[Path, Path] = {}
     for path in map(Path, given):
-        for file in _pictures_in(path) if path.is_dir() else [path]:
+        for file in _images_in(path) if path.is_dir() else [path]:
             files.setdefault(file.resolve(), file)
-    return [ReferenceStill(file, read_picture(file), _frame_number(file)) for file in files.values()]
+    return [ReferenceStill(file, read_image(file), _frame_number(file)) for file in files.values()]
 
 
-def _pictures_in(folder: Path) -> list[Path]:
-    found = [
-        p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES and not p.name.startswith(".")
-    ]
+def _images_in(folder: Path) -> list[Path]:
+    found = [p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")]
     if not found:
         raise ValueError(
-            f"reference folder {folder} holds no pictures, expected files ending in "
-            f"{', '.join(PICTURE_SUFFIXES)}; check the path"
+            f"reference folder {folder} holds no images, expected files ending in "
+            f"{', '.join(IMAGE_SUFFIXES)}; check the path"
         )
     return sorted(found, key=natural_order)
 

@@ -16,7 +16,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from ca_data.color import lab_to_rgb, rgb_to_lab, to_uint8
-from ca_data.pictures import read_picture
+from ca_data.images import read_image
 from ca_data.seeding import sample_generator
 
 __all__ = ["SyntheticClip", "synthetic_clip"]
@@ -54,13 +54,13 @@ def synthetic_clip(
         )
     generator = sample_generator(seed)
     order = torch.randperm(len(_SCENES), generator=generator).tolist()
-    picture = _background(_SCENES[order[0]], frames, size, generator)
+    clip = _background(_SCENES[order[0]], frames, size, generator)
     others = [name for name in _TEXTURES if name != _SCENES[order[0]]]
     for _ in range(int(torch.randint(1, 4, (1,), generator=generator))):
         name = others[int(torch.randint(len(others), (1,), generator=generator))]
         color, alpha = _moving_object(name, frames, size, generator)
-        picture = picture * (1.0 - alpha) + color * alpha
-    return to_uint8(_change_light(picture, generator))
+        clip = clip * (1.0 - alpha) + color * alpha
+    return to_uint8(_change_light(clip, generator))
 
 
 class SyntheticClip:
@@ -103,23 +103,23 @@ class SyntheticClip:
 def _photograph(name: str) -> Float[Tensor, "1 3 h w"]:
     """A bundled photograph as Lab."""
     try:
-        picture = read_picture(str(files("skimage") / "data" / name))
+        photograph = read_image(str(files("skimage") / "data" / name))
     except ValueError as error:
         raise ValueError(f"scikit-image's own photograph {name} is missing; reinstall it") from error
-    return rgb_to_lab(picture)[None]
+    return rgb_to_lab(photograph)[None]
 
 
 def _background(name: str, frames: int, size: tuple[int, int], generator: torch.Generator) -> Tensor:
     """The photograph seen by a moving camera, `t 3 h w` in [0, 1]."""
-    # The picture is brought to a scale where a frame covers part of it, leaving room for the camera to move.
+    # The photograph is brought to a scale where a frame covers part of it, leaving room for the camera to move.
     photograph = _photograph(name)
     cover = _uniform(generator, 0.5, 0.75)
     scale = max(size[0] / photograph.shape[2], size[1] / photograph.shape[3]) / cover
-    picture = _recolor(_scaled(photograph, scale), generator, degrees=20.0)
-    theta = _camera(frames, size, (picture.shape[2], picture.shape[3]), generator)
+    scene = _recolor(_scaled(photograph, scale), generator, degrees=20.0)
+    theta = _camera(frames, size, (scene.shape[2], scene.shape[3]), generator)
     grid = F.affine_grid(theta, [frames, 3, *size], align_corners=False)
     moved = F.grid_sample(
-        picture.expand(frames, -1, -1, -1),
+        scene.expand(frames, -1, -1, -1),
         grid,
         mode="bilinear",
         padding_mode="reflection",
@@ -129,18 +129,18 @@ def _background(name: str, frames: int, size: tuple[int, int], generator: torch.
 
 
 def _camera(
-    frames: int, size: tuple[int, int], picture: tuple[int, int], generator: torch.Generator
+    frames: int, size: tuple[int, int], scene: tuple[int, int], generator: torch.Generator
 ) -> Float[Tensor, "t 2 3"]:
     """Pan, zoom and rotation over time, as affine matrices for `affine_grid`."""
     time = torch.linspace(-0.5, 0.5, frames) if frames > 1 else torch.zeros(1)
     angle = math.radians(_uniform(generator, -8.0, 8.0)) * time + math.radians(_uniform(generator, -4.0, 4.0))
     zoom = torch.exp(_uniform(generator, -0.18, 0.18) * time)
-    # About one to two pixels a frame at most: the room left in the picture bounds it as well.
-    room_y, room_x = 1.0 - size[0] / picture[0], 1.0 - size[1] / picture[1]
+    # About one to two pixels a frame at most: the room left in the photograph bounds it as well.
+    room_y, room_x = 1.0 - size[0] / scene[0], 1.0 - size[1] / scene[1]
     travel = min(1.0, frames / 16.0)
     x = room_x * (_uniform(generator, -0.35, 0.35) + travel * _uniform(generator, -0.8, 0.8) * time)
     y = room_y * (_uniform(generator, -0.35, 0.35) + travel * _uniform(generator, -0.8, 0.8) * time)
-    return _affine(angle, zoom, (x, y), size, picture)
+    return _affine(angle, zoom, (x, y), size, scene)
 
 
 def _affine(
@@ -148,13 +148,13 @@ def _affine(
     zoom: Tensor,
     center: tuple[Tensor, Tensor],
     size: tuple[int, int],
-    picture: tuple[int, int],
+    scene: tuple[int, int],
 ) -> Float[Tensor, "t 2 3"]:
-    """From output to input in [-1, 1]: one output pixel is `zoom` picture pixels, turned by `angle`."""
+    """From output to input in [-1, 1]: one output pixel is `zoom` photograph pixels, turned by `angle`."""
     cos, sin = torch.cos(angle) * zoom, torch.sin(angle) * zoom
     height, width = size
-    first = torch.stack((cos * width / picture[1], -sin * height / picture[1], center[0]), dim=-1)
-    second = torch.stack((sin * width / picture[0], cos * height / picture[0], center[1]), dim=-1)
+    first = torch.stack((cos * width / scene[1], -sin * height / scene[1], center[0]), dim=-1)
+    second = torch.stack((sin * width / scene[0], cos * height / scene[0], center[1]), dim=-1)
     return torch.stack((first, second), dim=1)
 
 
@@ -216,9 +216,9 @@ def _recolor(lab: Tensor, generator: torch.Generator, *, degrees: float) -> Tens
     return torch.stack((lightness, cos * a - sin * b, sin * a + cos * b), dim=1)
 
 
-def _change_light(picture: Tensor, generator: torch.Generator) -> Tensor:
+def _change_light(clip: Tensor, generator: torch.Generator) -> Tensor:
     """Slow changes of brightness and of colour temperature, and a soft shadow that wanders."""
-    frames, _, height, width = picture.shape
+    frames, _, height, width = clip.shape
     time = torch.linspace(0.0, 1.0, frames)
     phase, turns = _uniform(generator, 0.0, 2.0 * math.pi), _uniform(generator, 0.2, 0.8) * frames / 16.0
     wave = torch.sin(2.0 * math.pi * turns * time + phase).view(-1, 1, 1, 1)
@@ -229,12 +229,12 @@ def _change_light(picture: Tensor, generator: torch.Generator) -> Tensor:
     x = torch.linspace(-1.0, 1.0, width).view(1, 1, 1, -1)
     drift = (_uniform(generator, -1.0, 1.0) + _uniform(generator, -1.0, 1.0) * time).view(-1, 1, 1, 1)
     shadow = 1.0 - _uniform(generator, 0.0, 0.25) * torch.exp(-((x - drift) ** 2 + y**2) / 0.5)
-    return picture * gain * shadow * (1.0 + (tint - 1.0) * wave)
+    return clip * gain * shadow * (1.0 + (tint - 1.0) * wave)
 
 
-def _scaled(picture: Tensor, scale: float) -> Tensor:
-    height, width = round(picture.shape[2] * scale), round(picture.shape[3] * scale)
-    return F.interpolate(picture, (height, width), mode="bilinear", antialias=True)
+def _scaled(photograph: Tensor, scale: float) -> Tensor:
+    height, width = round(photograph.shape[2] * scale), round(photograph.shape[3] * scale)
+    return F.interpolate(photograph, (height, width), mode="bilinear", antialias=True)
 
 
 def _uniform(generator: torch.Generator, low: float, high: float) -> float:

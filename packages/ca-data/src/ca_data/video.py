@@ -1,4 +1,4 @@
-"""What a video file is: `probe`, and what its tags mean. Reading and writing lie in the two files beside this.
+"""Description of a video file: `probe`, and the meaning of its tags. `video_reader` reads the frames.
 
 PyAV is imported when a video is first touched, so that training on folders of frames does without it.
 """
@@ -40,7 +40,7 @@ _PLANAR = re.compile(
 
 
 class VideoError(ValueError):
-    """A video that cannot be read or written, in one line that says which and why."""
+    """A video that cannot be read, in one line that says which and why."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class StreamInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class VideoInfo:
-    """What a video file says about itself, and what follows from what it leaves out.
+    """Description of a video file, with what players assume where it is silent.
 
     Args:
         path: the file.
@@ -77,7 +77,7 @@ class VideoInfo:
         frames: number of frames by the container's word, or None.
         duration: seconds of the video stream by the container's word, or None.
         sample_aspect_ratio: width of a pixel over its height.
-        rotation: degrees, counter-clockwise, by which a player turns the stored picture: -180..180.
+        rotation: degrees, counter-clockwise, by which a player turns the stored frames: -180..180.
         interlaced: whether the first frame holds two fields.
         streams: every stream of the file.
     """
@@ -102,7 +102,7 @@ class VideoInfo:
 
 
 def probe(path: str | Path) -> VideoInfo:
-    """Read what a video file says about itself, and decode its first frame.
+    """Describe a video file by its container, its stream and its first frame.
 
     Args:
         path: the file.
@@ -157,7 +157,7 @@ def open_video(path: str | Path) -> InputContainer:
 
 
 def choose_stream(container: InputContainer, path: Path) -> VideoStream:
-    """The first video stream that is no cover picture.
+    """The first video stream that is no cover image.
 
     Args:
         container: an open file.
@@ -175,7 +175,7 @@ def choose_stream(container: InputContainer, path: Path) -> VideoStream:
         if not stream.disposition & Disposition.attached_pic and stream.codec_context is not None:
             return stream
     kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
-    raise VideoError(f"video {path} has no video stream, it holds {kinds}; give a file with pictures")
+    raise VideoError(f"video {path} has no video stream, it holds {kinds}; give a file with one")
 
 
 def describe(path: Path, container: InputContainer, stream: VideoStream, first: AvFrame) -> VideoInfo:
@@ -285,7 +285,7 @@ def _coding(path: Path, first: AvFrame, tags: tuple[int, int, int, int]) -> YuvC
         matrix = 1 if first.width >= 1280 or first.height > 576 else 6
     if matrix not in _MATRICES:
         raise VideoError(
-            f"video {path} has the color matrix {matrix} (H.273), which is not supported; convert it"
+            f"video {path} has the colour matrix {matrix} (H.273), which is not supported; convert it"
         )
     full = tags[1] == _FULL_RANGE or "yuvj" in layout.name
     primaries = 9 if tags[2] == 2 and tags[0] == 9 else tags[2]

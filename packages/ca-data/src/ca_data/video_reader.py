@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame as AvFrame
     from av.video.stream import VideoStream
 
-__all__ = ["FilmFrame", "VideoClip", "VideoReader", "plane"]
+__all__ = ["FilmFrame", "VideoReader", "plane"]
 
 # Containers round, and count in frames that are cut off at the ends; more than this many seconds are a loss.
 _SHORTFALL = 0.5
@@ -66,7 +66,7 @@ class FilmFrame:
         return luma_from_codes(self.luma.to(torch.int32), self.coding)[None, None]
 
     def lightness(self) -> Float[Tensor, "1 1 h w"]:
-        """What the network sees: the lightness of the grey of this luma, in [-1, 1]. Chroma plays no part."""
+        """Input of the network: the lightness of the grey of this luma, in [-1, 1]. Chroma plays no part."""
         return luma_to_lightness(self.luma.to(torch.int32)[None, None], self.coding)
 
     def rgb(self) -> UInt8[Tensor, "3 h w"]:
@@ -110,12 +110,6 @@ class VideoReader:
         self.damage: list[str] = []
         """One line for each thing that was wrong in the last iteration."""
         self.info = probe(path) if strict else self._first_info()
-
-    def __enter__(self) -> VideoReader:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing to close: the file is open only while it is iterated."""
 
     def __iter__(self) -> Iterator[FilmFrame]:
         self.damage = []
@@ -188,60 +182,6 @@ class VideoReader:
             raise VideoError(f"video {self.path} holds no frames that can be decoded{why}; check the file")
         with open_video(self.path) as container:
             return describe(self.path, container, choose_stream(container, self.path), first)
-
-
-class VideoClip:
-    """A video file behind the same calls as a folder of frames, for training.
-
-    Args:
-        path: the file.
-
-    Raises:
-        VideoError: if it cannot be read.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        self._frames = sum(1 for _ in VideoReader(path))
-
-    def __len__(self) -> int:
-        return self._frames
-
-    @property
-    def name(self) -> str:
-        """The file's name without its ending."""
-        return self.path.stem
-
-    @property
-    def signature(self) -> str:
-        """Path, size and time of change, as text."""
-        stat = self.path.stat()
-        return f"{self.path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
-
-    def read(self, indices: Iterable[int] | None = None) -> UInt8[Tensor, "t 3 h w"]:
-        """Decode the file up to the last frame asked for.
-
-        Args:
-            indices: frame numbers, all when None. Decoding starts at the beginning each time: keep a cache.
-
-        Returns:
-            `t 3 h w` uint8 sRGB.
-
-        Raises:
-            VideoError: if a frame does not exist or does not decode.
-        """
-        wanted = list(range(len(self)) if indices is None else indices)
-        if not wanted or not 0 <= min(wanted) <= max(wanted) < len(self):
-            raise VideoError(
-                f"video {self.path} has frames 0..{len(self) - 1}, got {wanted[:8]}; check the numbers"
-            )
-        found: dict[int, Tensor] = {}
-        for frame in VideoReader(self.path):
-            if frame.index in wanted:
-                found[frame.index] = frame.rgb()
-            if frame.index >= max(wanted):
-                break
-        return torch.stack([found[index] for index in wanted])
 
 
 def plane(frame: AvFrame, number: int) -> np.ndarray[Any, Any]:

@@ -1,4 +1,4 @@
-"""Losses for colorization: L1, PSNR, SSIM, VGG perceptual, patch-adversarial and their weighted total."""
+"""Losses for colourisation: L1, PSNR, SSIM, VGG perceptual, patch-adversarial and their weighted total."""
 
 from ca_losses.adversarial import PatchDiscriminator, discriminator_loss, generator_loss
 from ca_losses.perceptual import LAYERS, PerceptualLoss, VGGUnavailable

@@ -11,7 +11,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 def discriminator_loss(
     real_logits: Float[Tensor, "b 1 h w"], fake_logits: Float[Tensor, "b 1 h w"]
 ) -> Float[Tensor, ""]:
-    """What the discriminator minimises (Eq. 11, N12).
+    """Loss of the discriminator (Eq. 11, N12).
 
     `L_disc = -(E[log P(x)] + E[log(1 - P(s))])` with `P = sigmoid(logits)`, means over patches; natural
     logarithm, computed as softplus, which no certainty makes infinite.
@@ -32,7 +32,7 @@ def discriminator_loss(
 
 
 def generator_loss(fake_logits: Float[Tensor, "b 1 h w"]) -> Float[Tensor, ""]:
-    """What the generator minimises: the non-saturating form of Eq. 11 (N12; Goodfellow et al. 2014).
+    """Loss of the generator: the non-saturating form of Eq. 11 (N12; Goodfellow et al. 2014).
 
     `L_gen = -E[log P(s)]`. Eq. 11 itself has no gradient left where the discriminator is sure, as it is in
     the beginning.
@@ -54,9 +54,9 @@ def generator_loss(fake_logits: Float[Tensor, "b 1 h w"]) -> Float[Tensor, ""]:
 class PatchDiscriminator(nn.Module):
     """Tells true from predicted Lab frames, patch by patch (N12; Isola et al. 2017).
 
-    It sees lightness together with ab, so it can judge whether the colors suit the picture. Spectral
+    It sees lightness together with ab, so it can judge whether the colours suit the frame. Spectral
     normalisation (Miyato et al. 2018) and not instance normalisation: the latter subtracts each channel's
-    mean over the frame, and with it the cast and saturation that a judge of color has to see; and it depends
+    mean over the frame, and with it the cast and saturation that a judge of colour has to see; and it depends
     on no other frame of the batch or rank.
 
     Args:

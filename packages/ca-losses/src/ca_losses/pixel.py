@@ -1,4 +1,4 @@
-"""Pixel loss: the mean absolute error of the colors."""
+"""Pixel loss: the mean absolute error of the colours."""
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -6,14 +6,14 @@ from torch import Tensor
 
 
 def l1_loss(pred: Float[Tensor, "*b c h w"], true: Float[Tensor, "*b c h w"]) -> Float[Tensor, ""]:
-    """Mean absolute error of normalized colors (Eq. 9, N12).
+    """Mean absolute error of normalized colours (Eq. 9, N12).
 
     `L_1 = 1/T sum_t |x_t - s_t|`. The paper's norm grows with the frame; we divide by the number of values,
     so that the weights of Eq. 12 mean the same at every size.
 
     Args:
-        pred: predicted colors, normalized ab (ab/110, about [-1, 1]); any leading axes.
-        true: true colors, the same shape.
+        pred: predicted colours, normalized ab (ab/110, about [-1, 1]); any leading axes.
+        true: true colours, the same shape.
 
     Returns:
         Scalar in units of normalized ab: 0.01 is 1.1 in Lab.

@@ -13,7 +13,7 @@ FLOOR = 1e-5
 def psnr_loss(pred: Float[Tensor, "*b c h w"], true: Float[Tensor, "*b c h w"]) -> Float[Tensor, ""]:
     """Minus the PSNR of the frames, in dB, averaged over frames.
 
-    `10 log10(mean (x - s)^2 + 1e-5)`. Where it is uncertain between two colors it learns their mean, where L1 learns
+    `10 log10(mean (x - s)^2 + 1e-5)`. Where it is uncertain between two colours it learns their mean, where L1 learns
     their median; and since every frame counts by the ratio of its error, still frames count as much as wild ones. In
     use for restoration since Chen et al. 2021 (HINet).
 

@@ -45,7 +45,7 @@ class LossWeights:
 
 
 class ColorizationLoss(nn.Module):
-    """What the network minimises: L1, perceptual and adversarial loss, weighted (Eq. 12, N12).
+    """Loss of the network: L1, perceptual and adversarial loss, weighted (Eq. 12, N12).
 
     `L_total = lambda_1 L_1 + lambda_perc L_perc + lambda_disc L_gen`. The discriminator is not in here: it
     has an optimizer of its own and judges before this loss is called.

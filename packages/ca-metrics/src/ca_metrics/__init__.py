@@ -4,11 +4,12 @@ from ca_metrics.accumulate import ClipMean
 from ca_metrics.color import Colorfulness, colorfulness
 from ca_metrics.distribution import CDC, cdc
 from ca_metrics.frames import quantize
+from ca_metrics.lpips_weights import LPIPSSourceError, lpips_file, write_lpips_weights
 from ca_metrics.perceptual import LPIPS, LPIPSUnavailable, load_lpips, lpips
 from ca_metrics.pixel import PSNR, psnr
 from ca_metrics.structural import SSIM, ssim
 from ca_metrics.temporal import WarpingError, visibility_mask, warping_error
-from ca_metrics.video import METRICS, ClipScorer, ClipScores, evaluate_clip, mean_scores, score_clip
+from ca_metrics.video import METRICS, ClipScorer, ClipScores, mean_scores, score_clip
 
 __all__ = [
     "CDC",
@@ -20,13 +21,14 @@ __all__ = [
     "ClipScorer",
     "ClipScores",
     "Colorfulness",
+    "LPIPSSourceError",
     "LPIPSUnavailable",
     "WarpingError",
     "cdc",
     "colorfulness",
-    "evaluate_clip",
     "load_lpips",
     "lpips",
+    "lpips_file",
     "mean_scores",
     "psnr",
     "quantize",
@@ -34,4 +36,5 @@ __all__ = [
     "ssim",
     "visibility_mask",
     "warping_error",
+    "write_lpips_weights",
 ]

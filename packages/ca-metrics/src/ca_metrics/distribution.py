@@ -1,4 +1,4 @@
-"""Color distribution consistency."""
+"""Colour distribution consistency."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ DISTANCES = (1, 2, 4)
 
 
 def cdc(frames: Frames, distances: Sequence[int] = DISTANCES) -> Float64[Tensor, ""]:
-    """Color distribution consistency of one clip (Liu et al., TCVC): how its histograms change over time.
+    """Colour distribution consistency of one clip (Liu et al., TCVC): how its histograms change over time.
 
     `CDC = mean over d and channels of mean_i JS(h_i, h_{i+d})`, with h the 256-bin histogram of a channel of
     the 8-bit frame divided by H W, and JS the Jensen-Shannon divergence `KL(p | m) / 2 + KL(q | m) / 2`,

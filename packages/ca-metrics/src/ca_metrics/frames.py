@@ -1,4 +1,4 @@
-"""What every metric asks of its frames: shape, range, and the two scales (0..255 in float64, and 8 bit)."""
+"""Checks and scales of frames for every metric: shape, range, and the two scales (0..255 in float64, and 8 bit)."""
 
 import torch
 from jaxtyping import Float, Float64, UInt8

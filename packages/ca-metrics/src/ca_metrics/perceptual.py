@@ -8,10 +8,12 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float64
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ca_metrics.accumulate import ClipMean
 from ca_metrics.frames import Frames, check_pair
+from ca_metrics.lpips_weights import SHIPPED, lpips_file
 
 Backbone = Literal["alex", "vgg", "squeeze"]
 _TORCHVISION = {"alex": "AlexNet_Weights", "vgg": "VGG16_Weights", "squeeze": "SqueezeNet1_1_Weights"}
@@ -28,13 +30,14 @@ class LPIPSUnavailable(ValueError):
 def load_lpips(net: Backbone = "alex", *, weights: str | PathLike[str] | None = None) -> nn.Module:
     """The LPIPS v0.1 network of the `lpips` package (Zhang et al. 2018), frozen, on the CPU.
 
-    Its linear layers come with the package, its backbone from a file. No global random state is touched,
-    nothing is downloaded.
+    Its linear layers come with the package or the file, its backbone from the file. No global random state is
+    touched, nothing is downloaded.
 
     Args:
         net: "alex" (what papers report unless they say otherwise), "vgg" or "squeeze".
-        weights: torchvision's ImageNet weights of that backbone, a .pth file; None looks where torchvision
-            keeps them, `torch.hub.get_dir()/checkpoints`.
+        weights: torchvision's ImageNet weights of that backbone, a .pth or .safetensors file, or what
+            `write_lpips_weights` wrote, which brings the linear layers along; None looks for either in
+            `torch.hub.get_dir()/checkpoints`.
 
     Returns:
         The network, for `lpips` and `LPIPS`.
@@ -61,25 +64,35 @@ def load_lpips(net: Backbone = "alex", *, weights: str | PathLike[str] | None = 
             f"LPIPS needs the package {error.name}: pip install 'ca-metrics[lpips]'"
         ) from error
     url = getattr(models, _TORCHVISION[net]).IMAGENET1K_V1.url
-    backbone = _read_backbone(net, url, weights)
+    path = _find(net, url, weights)
+    state = _read(path, net, url)
     # The package can only fill a backbone by downloading it: we let it make a random one, away from the
     # caller's random state and its deprecation warnings away from his terminal, and put the true weights in
     # before anybody can use it.
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         network: nn.Module = package.LPIPS(net=net, version="0.1", pnet_rand=True, verbose=False)
-    _fill(network.get_submodule("net"), backbone, net)
+    _fill(network, state, net)
     return network.requires_grad_(False).eval()
 
 
-def _read_backbone(net: str, url: str, weights: str | PathLike[str] | None) -> dict[str, Tensor]:
-    path = Path(torch.hub.get_dir(), "checkpoints", Path(url).name) if weights is None else Path(weights)
-    if not path.is_file():
-        raise LPIPSUnavailable(
-            f"LPIPS backbone {net!r}: no file {path}; download {url} and put it there or name it "
-            "(load_lpips(weights=FILE), --lpips-weights FILE)"
-        )
+def _find(net: str, url: str, weights: str | PathLike[str] | None) -> Path:
+    folder = Path(torch.hub.get_dir(), "checkpoints")
+    places = [folder / Path(url).name, folder / lpips_file(net)] if weights is None else [Path(weights)]
+    for path in places:
+        if path.is_file():
+            return path
+    made = "" if net not in SHIPPED else "make it with `python -m ca_metrics weights`, or "
+    raise LPIPSUnavailable(
+        f"LPIPS backbone {net!r}: no file {' or '.join(map(str, places))}; {made}download {url} and put it "
+        "there or name it (load_lpips(weights=FILE), --lpips-weights FILE)"
+    )
+
+
+def _read(path: Path, net: str, url: str) -> dict[str, Tensor]:
     try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a file of unknown content fails to unpickle in any way it likes
         raise LPIPSUnavailable(
@@ -92,19 +105,26 @@ def _read_backbone(net: str, url: str, weights: str | PathLike[str] | None) -> d
     return state
 
 
-def _fill(backbone: nn.Module, state: dict[str, Tensor], net: str) -> None:
+def _fill(network: nn.Module, state: dict[str, Tensor], net: str) -> None:
     # The package cuts torchvision's `features` into slices and keeps the layers' numbers: slice2.3.weight is
-    # features.3.weight.
-    for name, parameter in backbone.state_dict().items():
-        source = "features." + name.split(".", 1)[1]
-        value = state.get(source)
-        if not isinstance(value, Tensor) or value.shape != parameter.shape:
-            got = tuple(value.shape) if isinstance(value, Tensor) else "nothing"
-            raise LPIPSUnavailable(
-                f"LPIPS backbone {net!r}: the weights do not fit, {source} should be "
-                f"{tuple(parameter.shape)} and is {got}; give torchvision's ImageNet weights of this backbone"
-            )
-        parameter.copy_(value)
+    # features.3.weight. Its linear layer lin0 is lin0.model, a dropout and the convolution.
+    for name, parameter in network.get_submodule("net").state_dict().items():
+        _copy(state, "features." + name.split(".", 1)[1], parameter, net)
+    for name, parameter in network.state_dict().items():
+        head, _, rest = name.partition(".")
+        if rest == "model.1.weight" and f"{head}.weight" in state:
+            _copy(state, f"{head}.weight", parameter, net)
+
+
+def _copy(state: dict[str, Tensor], source: str, parameter: Tensor, net: str) -> None:
+    value = state.get(source)
+    if not isinstance(value, Tensor) or value.shape != parameter.shape:
+        got = tuple(value.shape) if isinstance(value, Tensor) else "nothing"
+        raise LPIPSUnavailable(
+            f"LPIPS backbone {net!r}: the weights do not fit, {source} should be "
+            f"{tuple(parameter.shape)} and is {got}; give torchvision's ImageNet weights of this backbone"
+        )
+    parameter.copy_(value)
 
 
 def lpips(pred: Frames, true: Frames, network: nn.Module | None = None) -> Float64[Tensor, "t"]:

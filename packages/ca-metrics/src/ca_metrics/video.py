@@ -212,25 +212,6 @@ def score_clip(
     )
 
 
-def evaluate_clip(
-    pred: Frames,
-    true: Frames,
-    *,
-    skip_first: bool = False,
-    lpips: nn.Module | None = None,
-    flows: tuple[Float[Tensor, "t-1 2 h w"], Float[Tensor, "t-1 2 h w"]] | None = None,
-) -> dict[str, Any]:
-    """`score_clip` as a plain dict, ready for JSON: metrics by name (None where missing), notes, per_frame.
-
-    Example:
-        >>> import torch
-        >>> clip = torch.zeros(6, 3, 16, 16)
-        >>> round(evaluate_clip(clip + 0.2, clip)["psnr"], 3)
-        13.979
-    """
-    return score_clip(pred, true, skip_first=skip_first, lpips=lpips, flows=flows).as_dict()
-
-
 def mean_scores(clips: Mapping[str, ClipScores]) -> ClipScores:
     """The mean over clips; what one clip misses, the mean misses too.
 

@@ -1,6 +1,4 @@
-"""ColorAlignNet composed: configuration, presets, checkpoints and shipped weights."""
-
-from ca_swin import Keyframe, RecurrentState
+"""ColorAlignNet composed: both networks, presets, checkpoints, shipped weights, and one call that colours a clip."""
 
 from ca_model.checkpoint import (
     create_model,
@@ -9,34 +7,53 @@ from ca_model.checkpoint import (
     read_metadata,
     save_model,
     shipped_weights,
+    tensors_hash,
     weights_hash,
 )
-from ca_model.config import PRESETS, ColorAlignConfig, preset
-from ca_model.cost import Cost, count_cost, count_parameters
+from ca_model.colorize import Prediction, colorize_clip
+from ca_model.config import ColorAlignConfig, CopyConfig, PaperConfig
+from ca_model.copy_net import CopyNet
+from ca_model.cost import Cost, count_cost, count_parameters, peak_memory, reset_peak_memory
+from ca_model.device import choose_device
 from ca_model.errors import ModelError
-from ca_model.network import ColorAlignNet, ColorOutput, EncodedReferences, Given
+from ca_model.frames import ColorOutput, EncodedReferences, Given
+from ca_model.network import ColorAlignNet
+from ca_model.paper_net import PaperNet
+from ca_model.presets import PRESETS, preset
 from ca_model.semantic import SemanticEncoder
+from ca_model.state import Keyframe, Recollection, RecurrentState
 
 __all__ = [
     "PRESETS",
     "ColorAlignConfig",
     "ColorAlignNet",
     "ColorOutput",
+    "CopyConfig",
+    "CopyNet",
     "Cost",
     "EncodedReferences",
     "Given",
     "Keyframe",
     "ModelError",
+    "PaperConfig",
+    "PaperNet",
+    "Prediction",
+    "Recollection",
     "RecurrentState",
     "SemanticEncoder",
+    "choose_device",
+    "colorize_clip",
     "count_cost",
     "count_parameters",
     "create_model",
     "find_weights",
     "load_model",
+    "peak_memory",
     "preset",
     "read_metadata",
+    "reset_peak_memory",
     "save_model",
     "shipped_weights",
+    "tensors_hash",
     "weights_hash",
 ]

@@ -1,8 +1,8 @@
 """`python -m ca_model`: parameters and operations of every preset."""
 
 from ca_model.checkpoint import create_model
-from ca_model.config import PRESETS
 from ca_model.cost import count_cost
+from ca_model.presets import PRESETS
 
 
 def main() -> None:

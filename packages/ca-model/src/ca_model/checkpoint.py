@@ -10,10 +10,13 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import nn
 
-from ca_model.config import PRESETS, ColorAlignConfig, preset
+from ca_model.config import ColorAlignConfig
+from ca_model.copy_net import CopyNet
 from ca_model.errors import ModelError
 from ca_model.network import ColorAlignNet
+from ca_model.presets import PRESETS, change, preset
 
 CONFIG_KEY = "coloralign.config"
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
@@ -29,12 +32,9 @@ def create_model(model: str | ColorAlignConfig, **overrides: Any) -> ColorAlignN
     Raises:
         ModelError: if there is no such preset or field.
     """
-    if isinstance(model, ColorAlignConfig):
-        config = ColorAlignConfig.from_dict({**asdict(model), **overrides})
-    else:
-        config = preset(model, **overrides)
-    network = ColorAlignNet(config)
-    if network.semantic is not None:
+    config = change(model, **overrides) if isinstance(model, ColorAlignConfig) else preset(model, **overrides)
+    network = ColorAlignNet.of(config)
+    if isinstance(network, CopyNet) and network.semantic is not None:
         part = "semantic."
         with safe_open(find_weights("base"), framework="pt") as file:
             names = [name for name in file.keys() if name.startswith(part)]  # noqa: SIM118 - not a mapping
@@ -82,7 +82,7 @@ def load_model(source: str | Path) -> ColorAlignNet:
         raise ModelError(
             f"weights {path.name}: no ColorAlignNet configuration in its metadata; save it with save_model"
         )
-    model = ColorAlignNet(ColorAlignConfig.from_dict(json.loads(metadata[CONFIG_KEY])))
+    model = ColorAlignNet.of(ColorAlignConfig.from_dict(json.loads(metadata[CONFIG_KEY])))
     with safe_open(path, framework="pt") as file:
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     expected = model.state_dict()
@@ -143,3 +143,11 @@ def read_metadata(path: str | Path) -> dict[str, str]:
 def weights_hash(path: str | Path) -> str:
     """SHA-256 of a weights file, in hexadecimal."""
     return hashlib.sha256(find_weights(path).read_bytes()).hexdigest()
+
+
+def tensors_hash(module: nn.Module) -> str:
+    """SHA-256 over the names and values of a module's tensors, for weights that came from no file, say from a hub."""
+    digest = hashlib.sha256()
+    for name, value in sorted(module.state_dict().items()):
+        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

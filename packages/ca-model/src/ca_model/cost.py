@@ -1,5 +1,8 @@
-"""What a preset costs: parameters and floating-point operations of a frame."""
+"""What a network costs: parameters, floating-point operations of a frame, memory."""
 
+import resource
+import sys
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -56,3 +59,47 @@ def count_cost(
 def count_parameters(module: nn.Module) -> int:
     """Number of learnt numbers of a module."""
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+def peak_memory(device: torch.device | None = None) -> int:
+    """Most memory held so far, in bytes.
+
+    Args:
+        device: a CUDA device: what its tensors held; any other or None: what this process held in main memory.
+
+    Returns:
+        Bytes, counted since the process or device was first used, or since `reset_peak_memory`.
+
+    Example:
+        >>> peak_memory() > 2**20
+        True
+    """
+    if device is not None and device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    status = Path("/proc/self/status")
+    if status.is_file():
+        fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        return int(fields["VmHWM"].split()[0]) * 1024
+    # macOS counts in bytes, others in KiB.
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def reset_peak_memory(device: torch.device | None = None) -> None:
+    """Begin to count `peak_memory` anew.
+
+    Only Linux can do so for a process; elsewhere its peak stays that of its whole life.
+
+    Args:
+        device: as for `peak_memory`.
+
+    Example:
+        >>> reset_peak_memory()
+    """
+    if device is not None and device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return

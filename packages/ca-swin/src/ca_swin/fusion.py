@@ -1,7 +1,7 @@
 """Mixing the current frame with the aligned previous one, place by place."""
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ca_swin.shapes import check_map, check_positive, check_size
@@ -22,10 +22,10 @@ class SoftMaskFusion(nn.Module):
     Example:
         >>> fusion = SoftMaskFusion(8)
         >>> current = torch.rand(1, 8, 5, 7)
-        >>> fused, mask = fusion(current, torch.rand(1, 8, 5, 7), True)
+        >>> fused, mask = fusion(current, torch.rand(1, 8, 5, 7))
         >>> mask.shape
         torch.Size([1, 1, 5, 7])
-        >>> fused, mask = fusion(current, torch.zeros(1, 8, 5, 7), False)
+        >>> fused, mask = fusion(current, None)
         >>> torch.equal(fused, current), mask.min().item()
         (True, 1.0)
     """
@@ -44,15 +44,14 @@ class SoftMaskFusion(nn.Module):
     def forward(
         self,
         current: Float[Tensor, "b c h w"],
-        prior: Float[Tensor, "b c h w"],
-        has_prior: bool | Bool[Tensor, " b"],
+        prior: Float[Tensor, "b c h w"] | None,
     ) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, "b 1 h w"]]:
         """Mix both.
 
         Args:
             current: features of the current frame, `b channels h w`.
-            prior: features of the previous output, aligned to the current frame, of the same shape.
-            has_prior: whether there is a previous frame; one truth value, or one per sample.
+            prior: features of the previous output, aligned to the current frame, of the same shape; None if there is
+                no previous frame.
 
         Returns:
             The mixed features, and the mask in [0, 1]: 1 takes the current frame alone.
@@ -61,16 +60,9 @@ class SoftMaskFusion(nn.Module):
             ValueError: if shapes do not belong together.
         """
         check_map("current", current, self.channels)
+        if prior is None:
+            return current, torch.ones_like(current[:, :1])
         check_map("prior", prior, self.channels)
         check_size("prior", prior, current.shape[0], current.shape[2:], why="those of current")
-        if has_prior is False:
-            return current, torch.ones_like(current[:, :1])
         mask = self.to_logit(torch.cat([current, prior], dim=1)).sigmoid()
-        if isinstance(has_prior, Tensor):
-            if has_prior.shape != current.shape[:1]:
-                raise ValueError(
-                    f"has_prior: expected one truth value per sample, shape ({current.shape[0]},), got "
-                    f"{tuple(has_prior.shape)}; give a bool if it holds for all"
-                )
-            mask = torch.where(has_prior[:, None, None, None], mask, torch.ones_like(mask))
         return mask * current + (1 - mask) * prior, mask

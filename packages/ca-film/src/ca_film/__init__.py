@@ -1,0 +1,38 @@
+"""Colourise black-and-white films from a few colour stills."""
+
+from ca_film.colorize import Result, colorize
+from ca_film.errors import Cancelled, FilmError
+from ca_film.network.weights import LoadedModel, choose_device, default_weights, load_weights
+from ca_film.options import ColorizeOptions, Look, StreamChoice
+from ca_film.plan import Plan, ShotPlan, plan
+from ca_film.preview import Preview, preview
+from ca_film.progress import Progress
+from ca_film.session import open_film
+from ca_film.source.film import Film, FilmFormat, Frame
+from ca_film.source.survey import Survey, survey_film
+
+__all__ = [
+    "Cancelled",
+    "ColorizeOptions",
+    "Film",
+    "FilmError",
+    "FilmFormat",
+    "Frame",
+    "LoadedModel",
+    "Look",
+    "Plan",
+    "Preview",
+    "Progress",
+    "Result",
+    "ShotPlan",
+    "StreamChoice",
+    "Survey",
+    "choose_device",
+    "colorize",
+    "default_weights",
+    "load_weights",
+    "open_film",
+    "plan",
+    "preview",
+    "survey_film",
+]

@@ -1,0 +1,133 @@
+"""Runs: stretches of film that the network sees in one go, decoded in one thread and coloured in another."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from ca_model import RecurrentState
+from jaxtyping import Float
+from torch import Tensor
+
+from ca_film.network.painter import Painter, network_lightness
+from ca_film.network.prefetch import Prefetch
+from ca_film.source.film import ColoredFrame, Film, Frame
+
+__all__ = ["Run", "plan_runs", "run_network"]
+
+_AHEAD = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """Frames that the network sees in one go.
+
+    Args:
+        frames: their numbers; never across a cut.
+        given: colours known beforehand, at the network's size, by frame number.
+        seen: how many of them, at the beginning, are looked at again and do not come out.
+        state: what the network was left in before the others; None where a shot begins.
+    """
+
+    frames: range
+    given: Mapping[int, Float[Tensor, "2 h w"]]
+    seen: int = 0
+    state: RecurrentState | None = None
+
+
+@dataclass(eq=False)
+class _Seen:
+    """A decoded frame of a run and its lightness at the network's size."""
+
+    run: Run
+    frame: Frame
+    lightness: Float[Tensor, "1 h w"]
+
+
+def plan_runs(
+    shots: Sequence[range],
+    missing: Sequence[range],
+    lookback: int,
+    kept_state: Callable[[int], RecurrentState | None],
+    given: Mapping[int, Float[Tensor, "2 h w"]],
+) -> list[Run]:
+    """For every shot with something missing, a run to its end: from its beginning, or from a kept state.
+
+    Args:
+        shots: all of the film.
+        missing: segments that are not finished.
+        lookback: how many frames before one the network looks at again when it goes on from a state.
+        kept_state: gives the state before a frame, None where none is kept.
+        given: colours of the frames that references are anchored to.
+
+    Returns:
+        The runs, in order.
+    """
+    runs = []
+    for shot in shots:
+        first = next((segment.start for segment in missing if segment.start in shot), None)
+        if first is None:
+            continue
+        known = {index: ab for index, ab in given.items() if index in shot}
+        state = kept_state(first) if first - lookback >= shot.start else None
+        if state is None:
+            runs.append(Run(shot, known))
+        else:
+            runs.append(Run(range(first - lookback, shot.stop), known, lookback, state))
+    return runs
+
+
+def run_network(
+    film: Film, runs: Sequence[Run], painter: Painter, size: tuple[int, int]
+) -> Generator[ColoredFrame, None, None]:
+    """Decode in one thread, run the network in another, and give what comes out.
+
+    Args:
+        film: the film.
+        runs: in order, none overlapping another.
+        painter: the network.
+        size: height and width at which it sees the film.
+
+    Yields:
+        Every frame of every run that comes out, coloured.
+    """
+    with (
+        Prefetch(_decode(film, runs, size), _AHEAD) as decoded,
+        Prefetch(_color(decoded, painter), _AHEAD) as colored,
+    ):
+        yield from colored
+
+
+def _decode(film: Film, runs: Sequence[Run], size: tuple[int, int]) -> Iterator[_Seen]:
+    waiting = deque(runs)
+    if not waiting:
+        return
+    for frame in film.frames(waiting[0].frames.start):
+        run = waiting[0]
+        if frame.index in run.frames:
+            yield _Seen(run, frame, network_lightness(film, frame, size))
+        if frame.index >= run.frames.stop - 1:
+            waiting.popleft()
+            if not waiting:
+                return
+
+
+def _color(decoded: Prefetch[_Seen], painter: Painter) -> Iterator[ColoredFrame]:
+    """Run the network run by run; its output lags a few frames behind its input."""
+    for start, group in itertools.groupby(decoded, key=lambda seen: seen.run.frames.start):
+        first = next(group)
+        given = {index - start: ab for index, ab in first.run.given.items() if index >= start}
+        waiting: deque[_Seen] = deque()
+        lightness = _remember(itertools.chain([first], group), waiting)  # noqa: B031 - the first, then the rest
+        for made in painter.paint(lightness, given, first.run.state):
+            seen = waiting.popleft()
+            yield ColoredFrame(seen.frame, seen.lightness, made.ab, made.confidence, made.state)
+
+
+def _remember(frames: Iterable[_Seen], waiting: deque[_Seen]) -> Iterator[Float[Tensor, "1 h w"]]:
+    for seen in frames:
+        if seen.frame.index - seen.run.frames.start >= seen.run.seen:
+            waiting.append(seen)
+        yield seen.lightness

@@ -1,0 +1,1 @@
+"""Output: work folder, rendering, encoding, segments, the joined file, coverage and sheets."""

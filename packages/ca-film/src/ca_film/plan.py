@@ -1,0 +1,162 @@
+"""Plan: before any still is painted, the shots, how well references cover them, and which frames deserve one."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ca_film.errors import FilmError
+from ca_film.network.runs import Run, run_network
+from ca_film.options import ColorizeOptions
+from ca_film.output.coverage import coarse_grid
+from ca_film.output.sheets import contact_sheet, paint_coverage, thumbnail
+from ca_film.progress import Progress, advance
+from ca_film.session import open_film, open_session
+from ca_film.source.film import Film
+from ca_film.source.images import grey_images, write_png
+from ca_film.source.survey import Survey, survey_film
+
+__all__ = ["Plan", "ShotPlan", "plan"]
+
+_SAMPLES = 5
+_COVERED = 0.7
+_WIDTH = 240
+_PER_ROW = 5
+_MOST_TILES = 200
+
+
+@dataclass(frozen=True)
+class ShotPlan:
+    """One shot.
+
+    Args:
+        frames: their numbers.
+        coverage: mean confidence in [0, 1] over a few of its frames; None without references.
+        chosen: the frame that most deserves a reference.
+        anchored: numbers of the frames in it that have one.
+    """
+
+    frames: range
+    coverage: float | None
+    chosen: int
+    anchored: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A plan, and the stills that were written for it.
+
+    Args:
+        shots: in the order of the film.
+        wanted: frames that deserve a reference, most deserving first; each lies in the folder as a still.
+        folder: with the stills and `contact-sheet.png`.
+        notes: what the user should know.
+    """
+
+    shots: list[ShotPlan]
+    wanted: list[int]
+    folder: Path
+    notes: list[str]
+
+
+def plan(
+    source: str | Path,
+    folder: str | Path,
+    options: ColorizeOptions,
+    most: int = 8,
+    progress: Progress | None = None,
+) -> Plan:
+    """Find the shots, measure coverage where there are references, and write the frames to be coloured.
+
+    Args:
+        source: a video file or a folder of frames.
+        folder: for the stills; made.
+        options: `references` may be empty.
+        most: number of stills wanted at most.
+        progress: is told how far the work is, and may cancel it.
+
+    Returns:
+        The plan.
+
+    Raises:
+        FilmError: if film or references are wrong, or the folder exists without `overwrite`.
+        Cancelled: if `progress` asks for it.
+    """
+    folder, progress = Path(folder), progress or Progress()
+    if folder.exists() and not options.overwrite:
+        raise FilmError(f"output {folder} exists; choose another name with -o, or add --overwrite")
+    session = open_session(source, options) if options.stills else None
+    film = session.film if session else open_film(source, options.rate)
+    survey = (
+        session.survey(options.cuts, progress) if session else survey_film(film, options.cuts, (), progress)
+    )
+    grids: dict[int, np.ndarray] = {}
+    if session:
+        runs = [Run(range(i, i + 1), {}) for shot in survey.shots for i in _samples(shot)]
+        progress.stage("measuring coverage", len(runs))
+        with closing(run_network(film, runs, session.painter, session.network_size)) as frames:
+            for colored in frames:
+                grids[colored.frame.index] = coarse_grid(colored.confidence)
+                advance(progress)
+    known = {ref.frame for ref in session.references if ref.frame is not None} if session else set()
+    shots = [_plan_shot(shot, grids, known) for shot in survey.shots]
+    wanted = _wanted(shots)[:most]
+    _write(film, survey, shots, wanted, grids, folder)
+    return Plan(shots, wanted, folder, [*survey.notes, *survey.problems])
+
+
+def _samples(shot: range) -> list[int]:
+    return sorted({shot.start + int((i + 0.5) / _SAMPLES * len(shot)) for i in range(_SAMPLES)})
+
+
+def _plan_shot(shot: range, grids: dict[int, np.ndarray], known: set[int]) -> ShotPlan:
+    means = {index: float(grids[index].mean()) / 255.0 for index in _samples(shot) if index in grids}
+    anchored = tuple(sorted(index for index in known if index in shot))
+    if not means:
+        return ShotPlan(shot, None, shot.start + len(shot) // 2, anchored)
+    return ShotPlan(shot, sum(means.values()) / len(means), min(means, key=means.__getitem__), anchored)
+
+
+def _wanted(shots: list[ShotPlan]) -> list[int]:
+    """Without references the longest shots first; with them the least covered, long ones before short ones."""
+    if all(shot.coverage is None for shot in shots):
+        return [shot.chosen for shot in sorted(shots, key=lambda shot: -len(shot.frames))]
+    lacking = [
+        shot for shot in shots if shot.coverage is not None and shot.coverage < _COVERED and not shot.anchored
+    ]
+    weight = {id(shot): (1.0 - (shot.coverage or 0.0)) * len(shot.frames) ** 0.5 for shot in lacking}
+    return [shot.chosen for shot in sorted(lacking, key=lambda shot: -weight[id(shot)])]
+
+
+def _write(
+    film: Film,
+    survey: Survey,
+    shots: list[ShotPlan],
+    wanted: list[int],
+    grids: dict[int, np.ndarray],
+    folder: Path,
+) -> None:
+    shown = shots[:_MOST_TILES]
+    stills = grey_images(film, {*wanted, *(shot.chosen for shot in shown)})
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FilmError(
+            f"output folder {folder} cannot be made ({error.strerror}); choose another place"
+        ) from error
+    for index in wanted:
+        write_png(stills[index], folder / f"frame_{index:06d}.png")
+    tiles = []
+    for number, shot in enumerate(shown, start=1):
+        image = thumbnail(stills[shot.chosen], _WIDTH)
+        if shot.chosen in grids:
+            image = paint_coverage(image, grids[shot.chosen])
+        covered = "" if shot.coverage is None else f"  {shot.coverage:.0%}"
+        mark = " *" if shot.chosen in wanted else ""
+        tiles.append((f"{number}: {shot.frames.start}-{shot.frames.stop - 1}{covered}{mark}", image))
+    if tiles and len(survey):
+        rows = [tiles[i : i + _PER_ROW] for i in range(0, len(tiles), _PER_ROW)]
+        contact_sheet(rows).save(folder / "contact-sheet.png")

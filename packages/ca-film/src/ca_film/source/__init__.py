@@ -1,0 +1,1 @@
+"""Source: films, folders, survey, shots, references, anchoring by picture."""
