@@ -33,6 +33,7 @@ OWN_SWITCHES = {
     "no memory": ("tiny", {"memory": 0}),
     "no recall": ("tiny", {"recall": 0}),
     "zooms": ("tiny", {"zooms": (0.5, 1.5)}),
+    "2 deform, H/4 of other widths": ("tiny", {"alignment": "deform", "width": 16}),
     "2 and 4": ("tiny", {"alignment": "deform", "color_transfer": "adain"}),
     "v2": ("paper", {"modulated": True}),
     "no neighbors": ("paper", {"neighbors": 0}),

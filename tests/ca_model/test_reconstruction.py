@@ -195,7 +195,7 @@ def test_align_receives_evidence_and_target():
             return moving
 
     net = make()
-    net.align = Record()
+    net.align, net.align_to = Record(), nn.Identity()
     half, quarter, lightness, references = frame(0)
     net.step(half, quarter, lightness, references)
     assert seen[0][0] == (2, 4, 6, 10)

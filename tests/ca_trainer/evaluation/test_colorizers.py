@@ -23,7 +23,7 @@ def weights(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         model = ca_model.create_model("paper", widths=(12, 24, 32, 48), width=24, body_depth=2)
     for (
         parameter
-    ) in model.parameters():  # a fresh network hardly colors: give its output something to compare
+    ) in model.parameters():  # a fresh network hardly colours: give its output something to compare
         parameter.data += 0.02 * torch.randn_like(parameter)
     path = tmp_path_factory.mktemp("weights") / f"{request.param}.safetensors"
     ca_model.save_model(model, path)

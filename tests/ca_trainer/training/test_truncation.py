@@ -56,6 +56,6 @@ def test_updates_after_every_part_leave_the_first_part_as_it_is(
     once = first_step(tmp_path / "once", [*changes, "optimizer.truncate=2"])
     online = first_step(tmp_path / "online", [*changes, "optimizer.truncate=2", "optimizer.online=true"])
     whole = first_step(tmp_path / "whole", [*changes, "optimizer.online=true"])
-    assert online["loss"] != once["loss"]  # the second part is colored by weights that the first has moved
+    assert online["loss"] != once["loss"]  # the second part is coloured by weights that the first has moved
     assert online["loss"] == pytest.approx(once["loss"], rel=0.2)
     assert whole["loss"] == pytest.approx(once["loss"], rel=1e-5)

@@ -94,6 +94,7 @@ class CopyReconstruction(nn.Module):
         propagate: carries the previous frame to the current one, at full resolution.
         body: `SwinReconstruction` or `UNetReconstruction`, at H/8.
         align: on features at H/4, where `propagate` does not follow the motion itself; else None.
+        align_to: brings the encoder's features at H/4 to the channels of what is aligned to them.
         track: brings the keyframe to the current frame, where `propagate` follows the motion; else None.
         remember: what is noted for the next frame; None without a memory.
         choose_recalled: share of an earlier frame's copy in that of the references; None where none is recalled.
@@ -110,6 +111,8 @@ class CopyReconstruction(nn.Module):
         self.track = KeyframeTracking() if follows else None
         self.memory = config.memory if self.use_state else 0
         recalls, half, quarter, attended = config.recalls, *config.widths[:3]
+        fits = follows or quarter == width
+        self.align_to = nn.Identity() if fits else nn.Conv2d(quarter, width, 1)
         fine = width // 2
         evidence = EVIDENCE_CHANNELS + KEYFRAME_CHANNELS * follows + MATCH_CHANNELS * self.matches
         self.evidence_half = _conv(4 * evidence, fine)
@@ -266,7 +269,7 @@ class CopyReconstruction(nn.Module):
         evidence_half = self.evidence_half(F.pixel_unshuffle(evidence, 2))
         evidence_quarter = self.evidence_quarter(evidence_half)
         if self.align is not None:
-            evidence_quarter = self.align(evidence_quarter, quarter)
+            evidence_quarter = self.align(evidence_quarter, self.align_to(quarter))
         seen = [references.features, references.copies.flatten(1, 2), references.similarity]
         if self.choose_recalled is not None:
             recalled = references.recalled or (references.copies, torch.zeros_like(references.similarity))
