@@ -17,6 +17,7 @@ from ca_model.cost import Cost, count_cost, count_parameters, peak_memory, reset
 from ca_model.device import choose_device
 from ca_model.errors import ModelError
 from ca_model.frames import ColorOutput, EncodedReferences, Given
+from ca_model.inference import for_inference
 from ca_model.network import ColorAlignNet
 from ca_model.paper_net import PaperNet
 from ca_model.presets import PRESETS, preset
@@ -47,6 +48,7 @@ __all__ = [
     "count_parameters",
     "create_model",
     "find_weights",
+    "for_inference",
     "load_model",
     "peak_memory",
     "preset",

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from ca_model.body import make_body
 from ca_model.config import CopyConfig
 from ca_model.copies import CopyResult, Past, References
-from ca_model.mixing import around, convex_upsample, enlarge_copies, mix, resize
+from ca_model.mixing import around, convex_upsample, enlarge_copies, mix, pixel_shuffle, resize, unshuffled_conv
 from ca_model.state import Keyframe, RecurrentState
 
 # Lightness, carried ab (2), size of the motion's error, whether there is a previous frame.
@@ -79,7 +79,8 @@ class _Review(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, fine: Float[Tensor, "b c h2 w2"], copies: list[Tensor]) -> Float[Tensor, "b d h2 w2"]:
-        seen = self.look(F.pixel_unshuffle(REVIEW_GAIN * torch.cat(copies, dim=1), 2))
+        conv, activation = self.look
+        seen = activation(unshuffled_conv(conv, copies, gain=REVIEW_GAIN))
         return self.amend(self.compare(torch.cat([fine, seen], dim=1)))
 
 
@@ -161,7 +162,7 @@ class CopyReconstruction(nn.Module):
         fine, coarse = self._features(evidence, past.memory, half, quarter, references)
         attended = convex_upsample(self._copy(coarse, references), self.enlarge(coarse), 4)
         decided = self.output(fine) + self.review(fine, [attended, *copies])
-        logit, correction, *shares = F.pixel_shuffle(decided, 2).split([1, 2, *self._shares], dim=1)
+        logit, correction, *shares = pixel_shuffle(decided).split([1, 2, *self._shares], dim=1)
         carried, error, known = self._choose(past, references.matched, shares)
         mask = (logit + PRIOR_LOGIT - PRIOR_SLOPE * error).sigmoid() * known
         ab = (attended + mask * (carried - attended) + correction).clamp(-1, 1)
@@ -179,7 +180,7 @@ class CopyReconstruction(nn.Module):
 
     def _evidence(
         self, lightness: Float[Tensor, "b 1 h w"], past: Past, found: Matched | None
-    ) -> tuple[Float[Tensor, "b e h w"], list[Float[Tensor, "b 2 h w"]]]:
+    ) -> tuple[list[Float[Tensor, "b _e h w"]], list[Float[Tensor, "b 2 h w"]]]:
         """All that is known of a frame at full resolution, and the copies among it."""
         evidence, copies = [lightness, past.previous, past.error, past.known], [past.previous]
         if self.track is not None:
@@ -189,7 +190,7 @@ class CopyReconstruction(nn.Module):
             assert found is not None
             evidence += [*found, past.similarity, past.agreement]
             copies.append(found.ab)
-        return torch.cat(evidence, dim=1), copies
+        return evidence, copies
 
     def _choose(
         self, past: Past, found: Matched | None, shares: list[Float[Tensor, "b _s h w"]]
@@ -260,13 +261,14 @@ class CopyReconstruction(nn.Module):
 
     def _features(
         self,
-        evidence: Float[Tensor, "b e h w"],
+        evidence: list[Float[Tensor, "b _e h w"]],
         memory: Float[Tensor, "b m h4 w4"] | None,
         half: Float[Tensor, "b c2 h2 w2"],
         quarter: Float[Tensor, "b c4 h4 w4"],
         references: References,
     ) -> tuple[Float[Tensor, "b c h2 w2"], Float[Tensor, "b c h4 w4"]]:
-        evidence_half = self.evidence_half(F.pixel_unshuffle(evidence, 2))
+        conv, activation = self.evidence_half
+        evidence_half = activation(unshuffled_conv(conv, evidence))
         evidence_quarter = self.evidence_quarter(evidence_half)
         if self.align is not None:
             evidence_quarter = self.align(evidence_quarter, self.align_to(quarter))
