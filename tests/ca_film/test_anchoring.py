@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ca_data import network_to_rgb, read_picture, rgb_to_network, to_uint8
+from ca_data import network_to_rgb, read_image, rgb_to_network, to_uint8
 from ca_film import ColorizeOptions, colorize
 from ca_film.source.folder import FolderFilm
 from ca_film.source.references import prepare_references
@@ -22,9 +22,9 @@ def found(film: FolderFilm, stills: list[Path]) -> dict[str, int]:
     return {names[digest]: frame for digest, frame in anchors.items()}
 
 
-def save(folder: Path, name: str, picture: np.ndarray) -> Path:
+def save(folder: Path, name: str, image: np.ndarray) -> Path:
     path = folder / f"{name}.png"
-    Image.fromarray(picture).save(path)
+    Image.fromarray(image).save(path)
     return path
 
 
@@ -39,9 +39,7 @@ def test_a_frame_is_found_in_any_colors_and_at_any_size(
     assert found(film, stills) == {"large": 7, "shifted": 3}
 
 
-def test_other_pictures_and_other_shapes_are_not(
-    frames_folder: Path, clip: np.ndarray, tmp_path: Path
-) -> None:
+def test_other_images_and_other_shapes_are_not(frames_folder: Path, clip: np.ndarray, tmp_path: Path) -> None:
     film = FolderFilm(frames_folder)
     stills = [
         save(tmp_path, "mirrored", clip[4][:, ::-1].copy()),
@@ -66,5 +64,5 @@ def test_a_recognised_frame_comes_out_in_its_own_colors(
     options = ColorizeOptions(references=(still,), weights=str(weights), size=(46, 74), device="cpu")
     result = colorize(frames_folder, out, options)
     assert any(f"still.png is frame {number} of the film" in note for note in result.notes)
-    written = read_picture(sorted(out.glob("*.png"))[number]).permute(1, 2, 0).numpy()
+    written = read_image(sorted(out.glob("*.png"))[number]).permute(1, 2, 0).numpy()
     assert np.abs(written.astype(int) - clip[number]).mean() < 2

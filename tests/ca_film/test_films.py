@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from importlib import import_module
 from pathlib import Path
@@ -167,6 +168,17 @@ def test_interrupted_work_goes_on_to_the_same_bytes(
         other = broken if ending else broken / file.name
         assert file.read_bytes() == other.read_bytes()
     assert not list(tmp_path.glob("*.partial"))
+
+
+def test_two_films_at_a_time_give_what_each_gives_alone(
+    frames_folder: Path, still: Path, weights: Path, tmp_path: Path
+) -> None:
+    outs = [tmp_path / f"{name}.mkv" for name in ("one", "two", "alone")]
+    work = options(still, weights, codec="ffv1")
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda out: colorize(str(frames_folder), str(out), work), outs[:2]))
+    colorize(frames_folder, outs[2], work)
+    assert outs[0].read_bytes() == outs[1].read_bytes() == outs[2].read_bytes()
 
 
 def test_a_changed_option_starts_afresh_and_says_so(

@@ -1,4 +1,4 @@
-"""The size at which the network sees a picture."""
+"""The size at which the network sees a frame."""
 
 from fractions import Fraction
 
@@ -8,7 +8,7 @@ from ca_film.source.geometry import network_size, turn
 
 
 @pytest.mark.parametrize(
-    ("picture", "aspect", "expected"),
+    ("frame", "aspect", "expected"),
     [
         ((224, 384), Fraction(1), (224, 384)),
         ((1080, 1920), Fraction(1), (224, 384)),
@@ -21,14 +21,14 @@ from ca_film.source.geometry import network_size, turn
         ((7, 900), Fraction(1), (32, 896)),
     ],
 )
-def test_network_size(picture: tuple[int, int], aspect: Fraction, expected: tuple[int, int]) -> None:
-    assert network_size(picture, (224, 384), aspect) == expected
+def test_network_size(frame: tuple[int, int], aspect: Fraction, expected: tuple[int, int]) -> None:
+    assert network_size(frame, (224, 384), aspect) == expected
 
 
 def test_turn_is_counter_clockwise_and_undone_by_its_negative() -> None:
-    picture = torch.arange(2 * 3 * 5).view(2, 3, 5)
-    turned = turn(picture, 90)
+    frame = torch.arange(2 * 3 * 5).view(2, 3, 5)
+    turned = turn(frame, 90)
     assert turned.shape == (2, 5, 3)
-    assert torch.equal(turned[:, 0], picture[:, :, -1])
+    assert torch.equal(turned[:, 0], frame[:, :, -1])
     for degrees in (0, 90, 180, -90, 270):
-        assert torch.equal(turn(turn(picture, degrees), -degrees), picture)
+        assert torch.equal(turn(turn(frame, degrees), -degrees), frame)

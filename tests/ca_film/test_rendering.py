@@ -24,7 +24,7 @@ class OneFormat:
 
 
 def truth(name: str, matrix: str) -> tuple[torch.Tensor, np.ndarray]:
-    """A smooth colour picture, and its planes as libswscale makes them."""
+    """A smooth colour image, and its planes as libswscale makes them."""
     rows, columns = torch.meshgrid(torch.linspace(0, 1, 46), torch.linspace(0, 1, 74), indexing="ij")
     rgb = torch.stack((0.3 + 0.4 * rows, 0.6 - 0.2 * columns, 0.3 + 0.3 * rows * columns))
     rgb8 = (rgb * 255).round().to(torch.uint8)

@@ -57,10 +57,10 @@ def test_references(
     rest = ("--weights", weights, "-o", out)
     check(capsys, tmp_path, "Missing option '--refs'", "colorize", film, *rest)
     (tmp_path / "refs").mkdir()
-    check(capsys, tmp_path, "holds no pictures", "colorize", film, "--refs", tmp_path / "refs", *rest)
+    check(capsys, tmp_path, "holds no images", "colorize", film, "--refs", tmp_path / "refs", *rest)
     check(capsys, tmp_path, "does not exist", "colorize", film, "--refs", tmp_path / "no.png", *rest)
-    (tmp_path / "bad.png").write_text("no picture")
-    check(capsys, tmp_path, "not a picture", "colorize", film, "--refs", tmp_path / "bad.png", *rest)
+    (tmp_path / "bad.png").write_text("no image")
+    check(capsys, tmp_path, "not an image", "colorize", film, "--refs", tmp_path / "bad.png", *rest)
     Image.new("RGBA", (40, 40), (9, 9, 9, 100)).save(tmp_path / "alpha.png")
     check(capsys, tmp_path, "transparent", "colorize", film, "--refs", tmp_path / "alpha.png", *rest)
 
@@ -147,7 +147,7 @@ def test_output_that_another_process_is_making(
     unfinished.mkdir()
     (unfinished / "00000000-00000002.packets").write_text("theirs")
     hold = (
-        "import fcntl, sys; lock = open(sys.argv[1], 'w'); fcntl.lockf(lock, fcntl.LOCK_EX);"
+        "import fcntl, sys; lock = open(sys.argv[1], 'w'); fcntl.flock(lock, fcntl.LOCK_EX);"
         "print('held', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", hold, str(unfinished / ".lock")]

@@ -6,9 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ca_data import plane
-from ca_film.output.coverage import GRID, least_covered
-from ca_film.plan import ShotPlan, _wanted
-from ca_film.source.survey import Survey
 from ca_film.source.video import VideoFilm
 from ca_infer.cli import main
 from PIL import Image
@@ -29,26 +26,13 @@ def test_plan_writes_stills_that_name_their_frames(
     said = capsys.readouterr().out
     assert "shot   1  frames           0-1" in said
     assert "frame 4  <- colour this" in said
-    picture = np.asarray(Image.open(folder / "frame_000004.png"))
-    assert picture.shape == (46, 74, 3)
-    assert (picture[..., 0] == picture[..., 1]).all()
+    image = np.asarray(Image.open(folder / "frame_000004.png"))
+    assert image.shape == (46, 74, 3)
+    assert (image[..., 0] == image[..., 1]).all()
     refs = ("--refs", still, "--weights", weights, "--size", "80x48")
     assert run("plan", film, "-o", tmp_path / "covered", *refs, "--cuts", "2") == 0
     assert "coverage" in capsys.readouterr().out
     assert run("plan", film, "-o", folder) == 2
-
-
-def test_the_least_covered_shots_come_first() -> None:
-    shots = [
-        ShotPlan(range(0, 9), 0.9, 4, ()),
-        ShotPlan(range(9, 18), 0.2, 10, ()),
-        ShotPlan(range(18, 27), 0.1, 20, (21,)),
-        ShotPlan(range(27, 36), 0.5, 30, ()),
-    ]
-    assert _wanted(shots) == [10, 30]
-    grids = np.full((7, *GRID), 90, np.uint8)
-    grids[5, 3:] = 10
-    assert least_covered(grids, Survey([0] * 7, [0] * 7, cuts=[2]).shots) == [0, 5]
 
 
 def test_preview_writes_a_sheet_and_no_film(
@@ -64,7 +48,7 @@ def test_preview_writes_a_sheet_and_no_film(
     assert sheet.height == 2 * (46 + 18 + 4)
     said = capsys.readouterr().out
     assert "the whole film: about 0 min" in said
-    assert "MB of pictures" in said
+    assert "MB of frames" in said
 
 
 def test_split_screen_and_report(make_film: MakeFilm, still: Path, weights: Path, tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def test_a_failed_save_keeps_the_old_file(weights: Path, monkeypatch: pytest.Mon
     def fail(*_: object, **__: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("ca_model.checkpoint.save_file", fail)
+    monkeypatch.setattr("ca_model.checkpoint.save", fail)
     with pytest.raises(OSError, match="disk full"):
         save_model(create_model("tiny"), weights)
     assert weights_hash(weights) == before
@@ -164,7 +164,7 @@ def test_refusals_of_files(tmp_path: Path, weights: Path) -> None:
     [
         ({"widths": (8, 8, 8)}, "widths: expected 4 whole numbers"),
         ({"color_transfer": "magic"}, "color_transfer: expected one of attention, adain, got 'magic'"),
-        ({"heads": 0}, "heads: expected a whole number of 1 or more, got 0"),
+        ({"heads": 0}, "heads: expected a whole number from 1 to 8192, got 0"),
         ({"copying": "yes"}, "copying: expected true or false"),
         ({"copying": False}, "copying: a copying network has True and no other, got False; leave it out"),
         ({"body_heads": 3}, "body_heads: expected a divisor"),
@@ -173,11 +173,11 @@ def test_refusals_of_files(tmp_path: Path, weights: Path) -> None:
         ({"review": False}, "review: a copying network has True and no other"),
         ({"modulated": True}, "modulated: a copying network has False and no other"),
         ({"semantic": 1}, "semantic: expected true or false"),
-        ({"memory": -1}, "memory: expected a whole number of 0 or more"),
-        ({"body_width": 0}, "body_width: expected a whole number of 1 or more"),
+        ({"memory": -1}, "memory: expected a whole number from 0 to 8192"),
+        ({"body_width": 0}, "body_width: expected a whole number from 1 to 8192"),
         ({"zooms": (1.5, 0)}, r"zooms: expected numbers from 0.25 to 4 other than 1, got \(1.5, 0\)"),
         ({"zooms": ("2",)}, "zooms: expected numbers"),
-        ({"feature_noise": -1.0}, "feature_noise: expected 0 or more"),
+        ({"feature_noise": -1.0}, "feature_noise: expected a number of 0 or more"),
     ],
 )
 def test_refusals_of_configurations(change: dict, text: str) -> None:
@@ -192,7 +192,7 @@ def test_refusals_of_configurations(change: dict, text: str) -> None:
         ({"memory": 8}, "memory: the paper's network has 0 and no other, got 8"),
         ({"zooms": [1.5]}, r"zooms: the paper's network has \(\) and no other"),
         ({"body_width": 32}, "body_width: the paper's network has 96 and no other"),
-        ({"neighbors": -1}, "neighbors: expected a whole number of 0 or more, got -1"),
+        ({"neighbors": -1}, "neighbors: expected a whole number from 0 to 1000, got -1"),
         ({"modulated": "v2"}, "modulated: expected true or false"),
         ({"width": 24, "offset_groups": 16}, "offset_groups: expected a divisor of the 24 aligned"),
     ],

@@ -186,7 +186,7 @@ def test_an_own_frame_of_a_while_ago_is_attended_to() -> None:
         other = state._replace(recollection=state.recollection._replace(ab=-state.recollection.ab))
         after = next(model.stream([lightness[:, 4]], encoded, state=other))
         unchanged = next(model.stream([lightness[:, 4]], encoded, state=state))
-    assert ages == [0, 1, 0, 1, 0, 1]  # every second frame, and the one whose colors are given in any case
+    assert ages == [0, 1, 0, 1, 0, 1]  # every second frame, and the one whose colours are given in any case
     torch.testing.assert_close(
         outputs[5].state.recollection.ab, torch.nn.functional.avg_pool2d(ab[:, 4], 8), atol=1e-6, rtol=1e-5
     )
@@ -241,7 +241,7 @@ def test_what_later_frames_build_on_is_not_smoothed() -> None:
 def test_before_training_a_still_film_keeps_known_colors() -> None:
     """The copy path is there from the start: nothing moves, so the known colours stay where they are.
 
-    These colors are noise, which smoothing takes for grain; the state keeps them as they are.
+    These colours are noise, which smoothing takes for grain; the state keeps them as they are.
     """
     from skimage import data
 
@@ -258,7 +258,7 @@ def test_before_training_a_still_film_keeps_known_colors() -> None:
 
 @pytest.mark.parametrize(("name", "strength"), [("tiny", 0.2), ("paper", 1.0)])
 def test_mixed_precision_gives_nearly_the_same_and_a_gradient(name: str, strength: float) -> None:
-    """A review with random weights enlarges what is rounded before it, so its colors are as strong as films have."""
+    """A review with random weights enlarges what is rounded before it, so its colours are as strong as films have."""
     torch.manual_seed(0)
     model, lightness = build(name), clip(4, size=(32, 48))
     references = [torch.cat([still[:, :1], strength * still[:, 1:]], dim=1) for still in stills()]

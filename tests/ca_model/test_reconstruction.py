@@ -51,7 +51,7 @@ def make(
 def frame(
     seed: int, *, error: float = 0.0, agreement: float = 1.0, color: float = 0.5
 ) -> tuple[Tensor, Tensor, Tensor, References]:
-    """A frame; one color was found for it by matching everywhere, equally wrong and equally agreed upon."""
+    """A frame; one colour was found for it by matching everywhere, equally wrong and equally agreed upon."""
     generator = torch.Generator().manual_seed(seed)
 
     def draw(*shape: int) -> Tensor:
@@ -115,7 +115,7 @@ class Nothing(nn.Module):
 
 
 def test_review_begins_by_changing_nothing_and_then_sees_the_copies():
-    """Colors that differ by less than a hundredth of a unit, in frames alike in everything else, are told apart."""
+    """Colours that differ by less than a hundredth of a unit, in frames alike in everything else, are told apart."""
     plain, net = make(trained=True), make(trained=True)
     nn.init.zeros_(net.review.amend.weight)
     nn.init.zeros_(net.review.amend.bias)
@@ -159,7 +159,7 @@ def test_smoothing_learns_how_much_and_makes_no_new_color():
     assert (result.ab <= F.max_pool2d(around, 3, 1) + 1e-6).all()
     assert (result.ab >= -F.max_pool2d(-around, 3, 1) - 1e-6).all()
     result.ab.square().sum().backward()
-    for layer in (net.output, net.review.amend):  # the last 36 channels say how a color is mixed
+    for layer in (net.output, net.review.amend):  # the last 36 channels say how a colour is mixed
         assert layer.weight.grad is not None
         assert (layer.weight.grad[-36:].abs().sum(dim=(1, 2, 3)) > 0).all()
 
@@ -215,7 +215,7 @@ def test_output_stays_within_what_ab_can_be():
 def test_untrained_takes_the_keyframe_where_it_fits_better_and_is_trusted():
     net = make(track=True)
     half, quarter, lightness, references = frame(0)
-    copies = torch.full_like(references.copies, 0.1)  # of one color, which smoothing leaves as it is
+    copies = torch.full_like(references.copies, 0.1)  # of one colour, which smoothing leaves as it is
     references = references._replace(copies=copies)
     _, state = net.step(half, quarter, lightness, references)
     blue, red = torch.zeros_like(state.ab), torch.full_like(state.ab, 0.5)
@@ -247,7 +247,7 @@ def test_untrained_takes_the_match_where_it_fits_better_and_both_ways_agree():
 
     def with_match(**match: float) -> tuple[Tensor, Tensor, Tensor, References]:
         half, quarter, lightness, references = frame(0, **match)
-        copies = torch.full_like(references.copies, 0.1)  # of one color, which smoothing leaves as it is
+        copies = torch.full_like(references.copies, 0.1)  # of one colour, which smoothing leaves as it is
         return half, quarter, lightness, references._replace(copies=copies)
 
     first, state = net.step(*with_match())

@@ -13,8 +13,9 @@ FirstStep = Callable[[Path, list[str]], dict[str, float]]
 
 @pytest.mark.parametrize("preset", ["tiny", "paper"])
 def test_checkpointed_gradients_are_the_same(preset: str) -> None:
-    small = {"widths": (4, 4, 8, 16), "width": 8, "body_width": 8, "body_depth": 2, "head_channels": 8}
+    small = {"widths": (4, 4, 8, 16), "width": 8, "body_depth": 2, "head_channels": 8}
     small |= {"feature_noise": 0.0, "offset_groups": 4, "body_heads": 2}
+    small |= {"body_width": 8} if preset == "tiny" else {}
     plain = ca_model.create_model(preset, **small)
     saving = ca_model.create_model(preset, **small)
     saving.load_state_dict(plain.state_dict())

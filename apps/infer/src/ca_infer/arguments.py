@@ -7,7 +7,7 @@ from fractions import Fraction
 
 from ca_infer.errors import InferError
 
-__all__ = ["parse_cuts", "parse_png_depth", "parse_rate", "parse_size", "spread_values"]
+__all__ = ["parse_cuts", "parse_rate", "parse_size", "spread_values"]
 
 
 def spread_values(arguments: Sequence[str], option: str) -> list[str]:
@@ -63,32 +63,18 @@ def parse_rate(text: str) -> Fraction:
     """Frames per second, as `--fps` gives them.
 
     Raises:
-        InferError: if it is no number in 0..1000.
+        InferError: if it is no number.
 
     Example:
         >>> parse_rate("24000/1001")
         Fraction(24000, 1001)
     """
     try:
-        rate = Fraction(text)
+        return Fraction(text)
     except (ValueError, ZeroDivisionError) as error:
         raise InferError(
             f"--fps must be a number or a fraction, got '{text}'; write 25 or 24000/1001"
         ) from error
-    if not 0 < rate <= 1000:
-        raise InferError(f"--fps must lie between 0 and 1000, got '{text}'; write 25 or 24000/1001")
-    return rate
-
-
-def parse_png_depth(depth: int) -> int:
-    """Bits of a PNG file, as `--png-depth` gives them.
-
-    Raises:
-        InferError: if they are neither 8 nor 16.
-    """
-    if depth not in (8, 16):
-        raise InferError(f"--png-depth must be 8 or 16, got {depth}; choose one of them")
-    return depth
 
 
 def parse_cuts(text: str | None) -> tuple[int, ...] | None:

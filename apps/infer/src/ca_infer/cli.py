@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from ca_infer.arguments import parse_cuts, parse_png_depth, parse_rate, parse_size, spread_values
+from ca_infer.arguments import parse_cuts, parse_rate, parse_size, spread_values
 from ca_infer.errors import EXIT_BAD_INPUT, EXIT_DONE, EXIT_INTERRUPTED, EXIT_PARTLY_DECODED, InferError
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = typed if typed[:1] == ["bench"] else spread_values(typed, "--refs")
     command = typer.main.get_command(app)
     try:
+        _listen_once()
         code = command.main(given, prog_name="infer", standalone_mode=False)
         return code if isinstance(code, int) else EXIT_DONE
     except (KeyboardInterrupt, typer.Abort):
@@ -65,6 +68,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 # Typer's usage errors share a base that newer versions do not export by name.
 _USAGE_ERROR: Any = typer.BadParameter.__bases__[0]
+
+
+def _listen_once() -> None:
+    """Let the first Ctrl-C stop the work, and no other disturb the tidying up; launchers forward a second one."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+
+    def stop(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, stop)
 
 
 def _library_errors() -> tuple[type[ValueError], ...]:
@@ -155,7 +171,7 @@ def colorize(
     ] = 240,
     copy_audio: Annotated[bool, typer.Option(help="Copy sound.")] = True,
     copy_subtitles: Annotated[bool, typer.Option(help="Copy subtitles.")] = True,
-    copy_data: Annotated[bool, typer.Option(help="Copy data, attachments and further pictures.")] = True,
+    copy_data: Annotated[bool, typer.Option(help="Copy data, attachments and further video.")] = True,
     copy_metadata: Annotated[bool, typer.Option(help="Copy tags and chapters.")] = True,
 ) -> int:
     """Colourise a film or a folder of frames."""
@@ -175,7 +191,7 @@ def colorize(
         codec=codec,
         crf=crf,
         pixel_format=pix_fmt,
-        png_depth=parse_png_depth(png_depth),
+        png_depth=png_depth,
         streams=StreamChoice(copy_audio, copy_subtitles, copy_data, copy_metadata),
         rate=parse_rate(fps),
         cuts=parse_cuts(cuts),
@@ -259,7 +275,7 @@ def _preview(source: Path, out: Path, options: ColorizeOptions) -> int:
         found = preview(source, out, options, bar)
     for note in found.notes:
         print(f"note: {note}", file=sys.stderr)
-    size = "" if found.size is None else f", about {found.size / 1e6:.1f} MB of pictures"
+    size = "" if found.size is None else f", about {found.size / 1e6:.1f} MB of frames"
     print(f"{found.sheet}: {found.frames} frames in {found.shots} shots")
     print(f"the whole film: about {_duration(found.seconds)}{size}")
     return EXIT_DONE

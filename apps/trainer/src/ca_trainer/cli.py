@@ -70,6 +70,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if os.environ.get("CA_TRACEBACK"):
             raise
         _leave(str(error), BAD_INPUT)
+    except OSError as error:  # a full disk, a folder that went away
+        if os.environ.get("CA_TRACEBACK"):
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        _leave(f"{where}{error.strerror or error}; what was saved is kept, go on with --resume", BAD_INPUT)
     except (KeyboardInterrupt, typer.Abort):
         _leave("interrupted; what was done since the last checkpoint is not saved", INTERRUPTED)
     sys.exit(code if isinstance(code, int) else 0)

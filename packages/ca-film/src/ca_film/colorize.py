@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from ca_film.errors import FilmError
+from ca_film.errors import FilmError, writing
 from ca_film.network.backward import backward_windows, paint_backward
 from ca_film.network.runs import plan_runs, run_network
 from ca_film.options import ColorizeOptions
 from ca_film.output.blending import BackwardColors
-from ca_film.output.coverage import Coverage, write_report
+from ca_film.output.coverage import Coverage, is_report, write_report
 from ca_film.output.encoding import VIDEO_SUFFIXES, Encoding, choose_encoding
 from ca_film.output.mux import rehearse
 from ca_film.output.rendering import Renderer
 from ca_film.output.segments import split_shots
 from ca_film.output.targets import FolderTarget, Target, VideoTarget
-from ca_film.output.work import WorkFolder, file_signature
+from ca_film.output.work import WorkFolder, file_signature, publishing
 from ca_film.progress import Progress, advance
 from ca_film.session import Session, open_session
 from ca_film.source.film import Film
 from ca_film.source.references import Reference
 from ca_film.source.survey import Survey
 
-__all__ = ["Result", "choose_output", "colorize"]
+__all__ = ["Result", "check_paths", "choose_output", "colorize", "made_parent"]
 
-_KIND = "ca-film 1"
+_KIND = "ca-film 2"
+_LONGEST_NAME = 200  # of 255 bytes; the rest is for .partial, .coverage.html and temporary names
 
 
 @dataclass
@@ -74,29 +77,98 @@ def colorize(
         Cancelled: if `progress` asks for it; finished work is kept beside `out`, and the same call goes on from it.
     """
     source, out, progress = Path(source), Path(out), progress or Progress()
-    _check_paths(source, out, options)
+    taken = check_paths(source, out, options)
     session = open_session(source, options)
+    check_stills(session, out)
     encoding = choose_output(session.film, out, options)
-    notes = list(encoding.notes) if encoding else []
-    with _made_parent(out):
-        if encoding:
-            scratch = out.with_name(f".{out.stem}.rehearsal{out.suffix.lower()}")
-            notes += rehearse(scratch, session.film, encoding, options.streams).notes
-    with _open_work(session, out, options, encoding, progress) as work:
-        survey = _survey(session, options, work, progress)
-        target = _target(session, encoding, work, options)
-        segments = split_shots(survey.shots, options.segment)
-        coverage = _paint(session, survey, segments, target, work, progress)
-        progress.stage("writing", None)
-        joined = target.publish(out, survey, segments)
-        report = None
-        if options.report:
-            report = out.with_name(out.name + ".coverage.html")
-            write_report(report, out, survey, coverage.grids(segments), session.references)
+    signature = _signature(session, options, encoding)
+    if taken and not options.overwrite and publishing(out, signature) is None:
+        raise _exists(out)
+    with writing(out), made_parent(out), _open_work(out, signature, options, progress) as work:
+        target = _target(session, encoding, work, out, options)
+        result = _published(work, out)
+        if result is None:
+            result = _make(session, options, encoding, work, target, out, progress)
+            work.begin_publishing(_noted(result, target.made))
+            target.publish(out)
+        if work.report_file().is_file():
+            work.report_file().replace(_report_path(out))
         work.remove()
+    return result
+
+
+def _make(
+    session: Session,
+    options: ColorizeOptions,
+    encoding: Encoding | None,
+    work: WorkFolder,
+    target: Target,
+    out: Path,
+    progress: Progress,
+) -> Result:
+    """Make everything but the output's name, inside the work folder."""
+    sources = {path: file_signature(path) for path in [session.film.path, *_still_files(session)]}
+    notes = list(encoding.notes) if encoding else []
+    if encoding:
+        notes += rehearse(work.output_file("rehearsal"), session.film, encoding, options.streams).notes
+    survey = _survey(session, options, work, progress)
+    segments = split_shots(survey.shots, options.segment)
+    coverage = _paint(session, survey, segments, target, work, progress)
+    progress.stage("writing", None)
+    _check_unchanged(sources)
+    joined = target.prepare(survey, segments)
+    _check_unchanged(sources)
+    report = _report_path(out) if options.report else None
+    if report and not work.report_file().is_file():
+        grids = coverage.grids(segments)
+        write_report(work.report_file(), target.made, out.name, survey, grids, session.references)
     notes += [note for note in [*survey.notes, *joined.notes] if note not in notes]
     notes += _anchor_notes(session.references, survey)
+    if work.damaged:
+        notes.append(f"{len(work.damaged)} files of the kept work were damaged and made again")
     return Result(out, joined.frames, len(survey.shots), joined.copied, notes, survey.problems, report)
+
+
+def _noted(result: Result, made: Path) -> dict[str, Any]:
+    """A result as the work folder keeps it, and what the file that is renamed is known by."""
+    fields = vars(result) | {"out": str(result.out), "report": result.report and str(result.report)}
+    return {"result": fields, "made": _identity(made)}
+
+
+def _published(work: WorkFolder, out: Path) -> Result | None:
+    """The result of a run that was killed after it gave the output its name; None where there is more to do."""
+    noted = work.publishing()
+    if noted is None or not out.exists() or noted["made"] != _identity(out):
+        return None
+    fields = dict(noted["result"])
+    report = fields["report"]
+    return Result(**{**fields, "out": Path(fields["out"]), "report": Path(report) if report else None})
+
+
+def _identity(path: Path) -> list[int]:
+    """What a file or folder keeps when it is renamed."""
+    stat = path.stat()
+    return [stat.st_dev, stat.st_ino, 0 if path.is_dir() else stat.st_size]
+
+
+def _report_path(out: Path) -> Path:
+    return out.with_name(out.name + ".coverage.html")
+
+
+def _still_files(session: Session) -> list[Path]:
+    return [reference.path for reference in session.references]
+
+
+def _check_unchanged(sources: Mapping[Path, str]) -> None:
+    for path, before in sources.items():
+        try:
+            same = file_signature(path) == before
+        except OSError:
+            same = False
+        if not same:
+            raise FilmError(
+                f"{path} changed, or went away, while the film was coloured; restore it or run again with what is there"
+            )
 
 
 def choose_output(film: Film, out: Path, options: ColorizeOptions) -> Encoding | None:
@@ -117,8 +189,17 @@ def choose_output(film: Film, out: Path, options: ColorizeOptions) -> Encoding |
     )
 
 
-def _check_paths(source: Path, out: Path, options: ColorizeOptions) -> None:
+def check_paths(source: Path, out: Path, options: ColorizeOptions) -> bool:
+    """Refuse paths that cannot work, before anything is opened.
+
+    Returns:
+        Whether something has the output's name: allowed with `overwrite`, and where a killed run may have put it there.
+
+    Raises:
+        FilmError: one line for the first that is wrong.
+    """
     to_video = out.suffix.lower() in VIDEO_SUFFIXES
+    _check_name(out)
     if not source.exists():
         raise FilmError(f"film {source} does not exist; check the path")
     if any(path.exists() and path.resolve() == out.resolve() for path in (source, *options.stills)):
@@ -134,13 +215,54 @@ def _check_paths(source: Path, out: Path, options: ColorizeOptions) -> None:
         raise FilmError(
             f"output {out} is a file, expected a folder for PNG files; choose another name with -o"
         )
-    taken = out.exists() and (out.is_file() or any(out.iterdir()))
-    if taken and not options.overwrite:
-        raise FilmError(f"output {out} exists; choose another name with -o, or add --overwrite")
+    if out.exists() and not (out.is_file() or out.is_dir()):
+        raise FilmError(f"output {out} is no regular file; choose another name with -o")
+    taken = os.path.lexists(out) and (not out.is_dir() or any(out.iterdir()))
+    if taken and not options.overwrite and publishing(out) is None:
+        raise _exists(out)
+    report = _report_path(out)
+    if options.report and os.path.lexists(report) and not options.overwrite and not is_report(report):
+        raise FilmError(
+            f"report {report} is there and not of ColorAlign; rename it, or add --overwrite or --no-report"
+        )
+    return taken
+
+
+def _check_name(out: Path) -> None:
+    try:
+        length = len(str(out.name).encode())
+        str(out.absolute()).encode()
+    except UnicodeEncodeError:
+        raise FilmError(
+            f"output {str(out).encode(errors='replace').decode()}: the name is not UTF-8; choose another name with -o"
+        ) from None
+    if length > _LONGEST_NAME:
+        raise FilmError(
+            f"output {out.name[:40]}...: the name has {length} bytes, expected {_LONGEST_NAME} at most, since names of "
+            "kept work are made of it; choose another name with -o"
+        )
+
+
+def _exists(out: Path) -> FilmError:
+    return FilmError(f"output {out} exists; choose another name with -o, or add --overwrite")
+
+
+def check_stills(session: Session, out: Path) -> None:
+    """Refuse an output folder in which a frame would replace a still.
+
+    Raises:
+        FilmError: naming the still.
+    """
+    for path in _still_files(session):
+        if path.resolve().parent == out.resolve():
+            raise FilmError(
+                f"still {path} lies in the output folder {out}, where a frame could replace it; "
+                "choose another name with -o"
+            )
 
 
 @contextmanager
-def _made_parent(out: Path) -> Iterator[None]:
+def made_parent(out: Path) -> Iterator[None]:
     """Make the output's folder, and take it away again where what follows fails."""
     missing = not out.parent.exists()
     try:
@@ -157,11 +279,10 @@ def _made_parent(out: Path) -> Iterator[None]:
         raise
 
 
-def _open_work(
-    session: Session, out: Path, options: ColorizeOptions, encoding: Encoding | None, progress: Progress
-) -> WorkFolder:
+def _signature(session: Session, options: ColorizeOptions, encoding: Encoding | None) -> dict[str, str]:
+    """Everything that the kept work depends on."""
     cuts = None if options.cuts is None else tuple(options.cuts)
-    signature = {
+    return {
         "kind": _KIND,
         "input": file_signature(session.film.path),
         "references": " ".join(f"{reference.digest}:{reference.frame}" for reference in session.references),
@@ -171,12 +292,12 @@ def _open_work(
         "encoding": f"{encoding} {options.png_depth}",
         "shots": f"{cuts} {options.segment} {options.rate}",
     }
-    try:
-        work = WorkFolder(out, signature, restart=options.restart)
-    except OSError as error:
-        raise FilmError(
-            f"output folder {out.parent} cannot be written to ({error.strerror}); choose another place"
-        ) from error
+
+
+def _open_work(
+    out: Path, signature: dict[str, str], options: ColorizeOptions, progress: Progress
+) -> WorkFolder:
+    work = WorkFolder(out, signature, restart=options.restart)
     if work.started_afresh:
         progress.note(f"starting afresh: {work.started_afresh} changed since the unfinished work was made")
     return work
@@ -193,12 +314,13 @@ def _survey(session: Session, options: ColorizeOptions, work: WorkFolder, progre
 
 
 def _target(
-    session: Session, encoding: Encoding | None, work: WorkFolder, options: ColorizeOptions
+    session: Session, encoding: Encoding | None, work: WorkFolder, out: Path, options: ColorizeOptions
 ) -> Target:
     renderer = Renderer(session.film, session.references, options.look)
     if encoding:
         return VideoTarget(session.film, renderer, encoding, work, options.streams)
-    return FolderTarget(session.film, renderer, work, options.png_depth)
+    moved = out if work.publishing() is not None else None
+    return FolderTarget(session.film, renderer, work, options.png_depth, moved)
 
 
 def _paint(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-__all__ = ["Cancelled", "FilmError"]
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["Cancelled", "FilmError", "writing"]
 
 
 class FilmError(ValueError):
@@ -18,3 +22,20 @@ class FilmError(ValueError):
 
 class Cancelled(Exception):
     """The caller's `Progress.cancelled` asked to stop; finished work is kept, and the same call goes on from it."""
+
+
+@contextmanager
+def writing(out: Path) -> Iterator[None]:
+    """Say in one line what the system refuses while an output is made: a full disk, a folder that went away.
+
+    Raises:
+        FilmError: instead of an `OSError`.
+    """
+    try:
+        yield
+    except OSError as error:
+        where = f", {error.filename}" if error.filename and str(error.filename) != str(out) else ""
+        raise FilmError(
+            f"output {out} cannot be written ({error.strerror or error}{where}); finished work is kept: "
+            "make room or mend the folder, and run again"
+        ) from error

@@ -102,11 +102,11 @@ class ColorizeOptions:
 
     def __post_init__(self) -> None:
         if self.png_depth not in (8, 16):
-            raise FilmError(f"png_depth must be 8 or 16, got {self.png_depth}; choose one of them")
+            raise FilmError(f"--png-depth must be 8 or 16, got {self.png_depth}; choose one of them")
         if not 0 < self.rate <= 1000:
-            raise FilmError(f"rate must lie between 0 and 1000, got {self.rate}; give Fraction(24000, 1001)")
+            raise FilmError(f"--fps must lie between 0 and 1000, got '{self.rate}'; write 25 or 24000/1001")
         if self.segment < 1:
-            raise FilmError(f"segment must be 1 frame or more, got {self.segment}; leave it out for 240")
+            raise FilmError(f"--segment must be 1 frame or more, got {self.segment}; leave it out for 240")
 
     @property
     def stills(self) -> tuple[Path, ...]:

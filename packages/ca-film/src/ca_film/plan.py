@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ca_film.errors import FilmError
+from ca_film.errors import FilmError, writing
 from ca_film.network.runs import Run, run_network
 from ca_film.options import ColorizeOptions
 from ca_film.output.coverage import coarse_grid
-from ca_film.output.sheets import contact_sheet, paint_coverage, thumbnail
+from ca_film.output.sheets import contact_sheet, paint_coverage, save_sheet, thumbnail
 from ca_film.progress import Progress, advance
 from ca_film.session import open_film, open_session
 from ca_film.source.film import Film
@@ -104,8 +107,26 @@ def plan(
     known = {ref.frame for ref in session.references if ref.frame is not None} if session else set()
     shots = [_plan_shot(shot, grids, known) for shot in survey.shots]
     wanted = _wanted(shots)[:most]
-    _write(film, survey, shots, wanted, grids, folder)
+    with writing(folder), _scratch(folder) as scratch:
+        _write(film, survey, shots, wanted, grids, scratch)
     return Plan(shots, wanted, folder, [*survey.notes, *survey.problems])
+
+
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """A folder that becomes the one wanted once all is in it; of one that is there, other files stay as they are."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.partial")
+    scratch.mkdir()
+    try:
+        yield scratch
+        if not folder.exists():
+            scratch.rename(folder)
+        else:
+            for file in scratch.iterdir():
+                file.replace(folder / file.name)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _samples(shot: range) -> list[int]:
@@ -141,12 +162,6 @@ def _write(
 ) -> None:
     shown = shots[:_MOST_TILES]
     stills = grey_images(film, {*wanted, *(shot.chosen for shot in shown)})
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FilmError(
-            f"output folder {folder} cannot be made ({error.strerror}); choose another place"
-        ) from error
     for index in wanted:
         write_png(stills[index], folder / f"frame_{index:06d}.png")
     tiles = []
@@ -159,4 +174,4 @@ def _write(
         tiles.append((f"{number}: {shot.frames.start}-{shot.frames.stop - 1}{covered}{mark}", image))
     if tiles and len(survey):
         rows = [tiles[i : i + _PER_ROW] for i in range(0, len(tiles), _PER_ROW)]
-        contact_sheet(rows).save(folder / "contact-sheet.png")
+        save_sheet(contact_sheet(rows), folder / "contact-sheet.png")

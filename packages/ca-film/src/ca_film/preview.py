@@ -16,12 +16,12 @@ from PIL import Image
 from torch import Tensor
 
 from ca_film.colorize import choose_output
-from ca_film.errors import FilmError
+from ca_film.errors import FilmError, writing
 from ca_film.network.runs import Run, run_network
 from ca_film.options import ColorizeOptions
 from ca_film.output.encoding import Encoding, fill_frame, open_encoder
 from ca_film.output.rendering import Renderer
-from ca_film.output.sheets import contact_sheet, thumbnail
+from ca_film.output.sheets import contact_sheet, save_sheet, thumbnail
 from ca_film.progress import Progress, advance
 from ca_film.session import open_session
 from ca_film.source.film import ColoredFrame, Film
@@ -103,7 +103,8 @@ def preview(
             before = time.perf_counter()
             costs.rendering.append(before - now)
             advance(progress)
-    contact_sheet([tiles[shot] for shot in sorted(tiles)]).save(sheet)
+    with writing(sheet):
+        save_sheet(contact_sheet([tiles[shot] for shot in sorted(tiles)]), sheet)
     notes = list(survey.notes)
     if len(survey.shots) > _MOST_SHOTS:
         notes.append(f"the preview shows {len(tiles)} of {len(survey.shots)} shots")

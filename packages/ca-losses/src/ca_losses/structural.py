@@ -16,9 +16,9 @@ _MIDDLE = 0.5
 def ssim_loss(pred: Float[Tensor, "*b c h w"], true: Float[Tensor, "*b c h w"]) -> Float[Tensor, ""]:
     """One minus the structural similarity, averaged over windows, channels and frames (Wang et al. 2004, Eq. 13).
 
-    Colour that is sharp but in the wrong place costs more here than colour that is blurred; L1 does not tell
-    them apart. Not the measure of the evaluation: `ca_metrics.ssim` has a Gaussian window around every pixel, which
-    takes some ten times as long with its gradient on a CPU.
+    Colour that is sharp but in the wrong place costs more here than colour that is blurred; L1 does not tell them
+    apart. Not the measure of the evaluation: `ca_metrics.ssim` has a Gaussian window around every pixel, which takes
+    some ten times as long with its gradient on a CPU.
 
     Args:
         pred: predicted frames, sRGB in [0, 1], at least 8 x 8 pixels; any leading axes.

@@ -2,15 +2,19 @@
 
 import hashlib
 import json
+import os
+import re
 import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import nn
+from safetensors.torch import save
+from torch import Tensor, nn
 
 from ca_model.config import ColorAlignConfig
 from ca_model.copy_net import CopyNet
@@ -58,10 +62,10 @@ def find_weights(source: str | Path) -> Path:
     if str(source) in shipped_weights():
         return WEIGHTS_FOLDER / f"{source}.safetensors"
     path = Path(source)
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises on names that are too long
         shipped = ", ".join(shipped_weights()) or "none"
         hint = " (that is a preset, which has no weights of its own)" if str(source) in PRESETS else ""
-        raise ModelError(f"weights {str(source)!r}: no such file{hint}; shipped weights: {shipped}")
+        raise ModelError(f"weights {str(source)[:200]!r}: no such file{hint}; shipped weights: {shipped}")
     return path
 
 
@@ -72,31 +76,84 @@ def load_model(source: str | Path) -> ColorAlignNet:
         source: name of shipped weights, path of a `.safetensors` file, or `hub:OWNER/NAME` of a hub repository.
 
     Raises:
-        ModelError: if there is no such file, it is no safetensors file, or its tensors do not fit its configuration.
+        ModelError: if there is no such file, it is no safetensors file, its configuration is odd, its tensors do not
+            fit it, or hold NaN or infinity; nothing is built then.
     """
     if str(source).startswith("hub:"):
-        return ColorAlignNet.from_pretrained(str(source).removeprefix("hub:")).eval()
-    path = find_weights(source)
+        model = _from_hub(str(source).removeprefix("hub:"))
+    else:
+        path = find_weights(source)
+        config = _stated_config(path)
+        with _readable(path) as file:
+            # Shapes are read from the file's head: what does not fit is refused before anything is built or loaded.
+            stored = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 - no mapping
+            _check_fit(path.name, config, stored)
+            state = {name: file.get_tensor(name) for name in stored}
+        model = ColorAlignNet.of(config)
+        _check_finite(path.name, state)
+        model.load_state_dict(state)
+    return model.float().to(memory_format=torch.channels_last).eval()
+
+
+def _from_hub(name: str) -> ColorAlignNet:
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name) or ".." in name:
+        raise ModelError(f"weights 'hub:{name}': expected hub:OWNER/NAME, as in hub:someone/coloralign")
+    try:
+        model = ColorAlignNet.from_pretrained(name)
+    except ModelError:
+        raise
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(
+            f"weights 'hub:{name}' cannot be had ({reason}); check name and connection"
+        ) from error
+    _check_finite(f"hub:{name}", model.state_dict())
+    return model
+
+
+def _stated_config(path: Path) -> ColorAlignConfig:
     metadata = read_metadata(path)
     if CONFIG_KEY not in metadata:
         raise ModelError(
             f"weights {path.name}: no ColorAlignNet configuration in its metadata; save it with save_model"
         )
-    model = ColorAlignNet.of(ColorAlignConfig.from_dict(json.loads(metadata[CONFIG_KEY])))
-    with safe_open(path, framework="pt") as file:
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-    expected = model.state_dict()
-    wrong = sorted(
-        {name for name in expected if name not in state or state[name].shape != expected[name].shape}
-        | (set(state) - set(expected))
-    )
-    if wrong:
+    try:
+        return ColorAlignConfig.from_dict(json.loads(metadata[CONFIG_KEY]))
+    except ModelError as error:
+        raise ModelError(f"weights {path.name}: {error}") from error
+    except (ValueError, RecursionError) as error:
         raise ModelError(
-            f"weights {path.name}: {len(wrong)} tensors do not fit its configuration, first {wrong[0]}; "
-            "it was made by another version or for another model"
+            f"weights {path.name}: its configuration is no JSON that can be read; it is damaged"
+        ) from error
+
+
+def _check_fit(name: str, config: ColorAlignConfig, stored: Mapping[str, Sequence[int]]) -> None:
+    """Hold a file's shapes against those its configuration asks for, without giving these any memory."""
+    too_deep = (
+        len(stored) < config.body_depth
+    )  # a block has tensors of its own; even an empty network takes time to make
+    if not too_deep:
+        with torch.device("meta"):
+            expected = {
+                key: list(value.shape) for key, value in ColorAlignNet.of(config).state_dict().items()
+            }
+        wrong = sorted(
+            {key for key, shape in expected.items() if list(stored.get(key, ())) != shape}
+            | (set(stored) - set(expected))
         )
-    model.load_state_dict(state)
-    return model.float().to(memory_format=torch.channels_last).eval()
+        if not wrong:
+            return
+    first = "fewer tensors than blocks" if too_deep else f"first {wrong[0]}"
+    raise ModelError(
+        f"weights {name}: {len(stored) if too_deep else len(wrong)} tensors do not fit its configuration, {first}; "
+        "it was made by another version or for another model"
+    )
+
+
+def _check_finite(name: str, state: Mapping[str, Tensor]) -> None:
+    for key, value in state.items():
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise ModelError(f"weights {name}: {key} holds values that are no numbers; the file is damaged")
 
 
 def save_model(
@@ -123,7 +180,9 @@ def save_model(
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         unfinished = Path(folder) / path.name
-        save_file(state, unfinished, metadata=about)
+        unfinished.write_bytes(
+            save(state, metadata=about)
+        )  # whose errors are the system's: a full disk is an OSError
         unfinished.replace(path)
 
 
@@ -133,11 +192,18 @@ def read_metadata(path: str | Path) -> dict[str, str]:
     Raises:
         ModelError: if it is missing or no safetensors file.
     """
+    with _readable(find_weights(path)) as file:
+        return file.metadata() or {}
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[Any]:
+    """An open safetensors file; whatever cannot be read of it is one `ModelError`."""
     try:
-        with safe_open(find_weights(path), framework="pt") as file:
-            return file.metadata() or {}
+        with safe_open(path, framework="pt") as file:
+            yield file
     except (SafetensorError, OSError) as error:
-        raise ModelError(f"weights {Path(path).name}: not a readable safetensors file ({error})") from error
+        raise ModelError(f"weights {path.name}: not a readable safetensors file ({error})") from error
 
 
 def weights_hash(path: str | Path) -> str:

@@ -1,5 +1,6 @@
 """What a network is made of: `PaperConfig` and `CopyConfig`, frozen and validated, each with the fields of its own."""
 
+import math
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
@@ -8,6 +9,8 @@ from ca_model.errors import ModelError
 COLOR_TRANSFERS = ("attention", "adain")
 ALIGNMENTS = ("deform", "flow")
 RECONSTRUCTIONS = ("swin", "unet")
+# Largest values a configuration may have: far above any network one would train, low enough to be looked at safely.
+_MOST_CHANNELS, _MOST_BLOCKS, _MOST_FRAMES, _WIDEST_WINDOW = 8192, 256, 1000, 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +25,7 @@ class ColorAlignConfig:
         copying: which of the two it is; follows from the class.
         neighbors: frames on either side that are aligned (k of Eq. 2); 0 in a copying network, which has no lookahead.
         widths: encoder channels at H/2, H/4, H/8 and H/16.
-        heads, head_channels: heads of the color transfer and channels of each.
+        heads, head_channels: heads of the colour transfer and channels of each.
         color_transfer: `"attention"` (Eq. 1) or `"adain"` (ablation 4).
         alignment: `"deform"` or `"flow"`.
         temporal_prior: False: no temporal prior (ablation 1).
@@ -53,23 +56,30 @@ class ColorAlignConfig:
     feature_noise: float = 0.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "widths", tuple(self.widths))
-        if len(self.widths) != 4 or any(type(width) is not int or width < 2 for width in self.widths):
+        self._listed("widths")
+        if len(self.widths) != 4 or any(
+            type(width) is not int or not 2 <= width <= _MOST_CHANNELS for width in self.widths
+        ):
             raise ModelError(
-                f"widths: expected 4 whole numbers of 2 or more (H/2 to H/16), got {self.widths}"
+                f"widths: expected 4 whole numbers from 2 to {_MOST_CHANNELS} (H/2 to H/16), got {_short(self.widths)}"
             )
-        self._check_whole(1, "heads", "head_channels", "offset_groups", "width")
-        self._check_whole(1, "body_depth", "body_heads", "window")
+        self._check_whole(1, _MOST_CHANNELS, "heads", "head_channels", "offset_groups", "width", "body_heads")
+        self._check_whole(1, _MOST_BLOCKS, "body_depth")
+        self._check_whole(1, _WIDEST_WINDOW, "window")
         for name, choices in (
             ("color_transfer", COLOR_TRANSFERS),
             ("alignment", ALIGNMENTS),
             ("reconstruction", RECONSTRUCTIONS),
         ):
             if getattr(self, name) not in choices:
-                raise ModelError(f"{name}: expected one of {', '.join(choices)}, got {getattr(self, name)!r}")
+                raise ModelError(
+                    f"{name}: expected one of {', '.join(choices)}, got {_short(getattr(self, name))}"
+                )
         self._check_switches("temporal_prior")
-        if not self.feature_noise >= 0:
-            raise ModelError(f"feature_noise: expected 0 or more, got {self.feature_noise!r}")
+        if type(self.feature_noise) not in (int, float) or not 0 <= self.feature_noise < math.inf:
+            raise ModelError(
+                f"feature_noise: expected a number of 0 or more, got {_short(self.feature_noise)}"
+            )
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "ColorAlignConfig":
@@ -85,38 +95,49 @@ class ColorAlignConfig:
             Traceback (most recent call last):
             ca_model.errors.ModelError: memory: the paper's network has 0 and no other, got 8; leave it out
         """
+        if not isinstance(values, dict):
+            raise ModelError(f"model configuration: expected names and values, got {_short(values)}")
         copying = values.get("copying", cls.copying)
         if not isinstance(copying, bool):
-            raise ModelError(f"copying: expected true or false, got {copying!r}")
+            raise ModelError(f"copying: expected true or false, got {_short(copying)}")
         kind = cls if cls is not ColorAlignConfig else CopyConfig if copying else PaperConfig
         own = {one.name for one in fields(kind) if one.init}
         fixed = {one.name: one.default for one in fields(kind) if not one.init} | kind.fixed
         unknown = sorted(set(values) - own - set(fixed))
         if unknown:
             raise ModelError(
-                f"model configuration: unknown {', '.join(unknown)}; known are {', '.join(sorted(own))}"
+                f"model configuration: unknown {', '.join(unknown)[:200]}; known are {', '.join(sorted(own))}"
             )
         for name in sorted(set(values) & set(fixed)):
             value = tuple(values[name]) if isinstance(values[name], list) else values[name]
             if value != fixed[name]:
                 which = "a copying network" if kind.copying else "the paper's network"
                 raise ModelError(
-                    f"{name}: {which} has {fixed[name]!r} and no other, got {value!r}; leave it out"
+                    f"{name}: {which} has {fixed[name]!r} and no other, got {_short(value)}; leave it out"
                 )
         if "widths" not in values:
             raise ModelError("model configuration: expected widths, got none")
         return kind(**{name: value for name, value in values.items() if name in own})
 
-    def _check_whole(self, least: int, *names: str) -> None:
+    def _listed(self, name: str) -> None:
+        """Turn a list, as JSON and TOML have it, into a tuple."""
+        value = getattr(self, name)
+        if not isinstance(value, list | tuple):
+            raise ModelError(f"{name}: expected a list of numbers, got {_short(value)}")
+        object.__setattr__(self, name, tuple(value))
+
+    def _check_whole(self, least: int, most: int, *names: str) -> None:
         for name in names:
             value = getattr(self, name)
-            if type(value) is not int or value < least:
-                raise ModelError(f"{name}: expected a whole number of {least} or more, got {value!r}")
+            if type(value) is not int or not least <= value <= most:
+                raise ModelError(
+                    f"{name}: expected a whole number from {least} to {most}, got {_short(value)}"
+                )
 
     def _check_switches(self, *names: str) -> None:
         for name in names:
             if not isinstance(getattr(self, name), bool):
-                raise ModelError(f"{name}: expected true or false, got {getattr(self, name)!r}")
+                raise ModelError(f"{name}: expected true or false, got {_short(getattr(self, name))}")
 
     def _check_divisors(self, *, aligned: tuple[int, ...], body: int) -> None:
         for channels in aligned:
@@ -159,7 +180,7 @@ class PaperConfig(ColorAlignConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check_whole(0, "neighbors")
+        self._check_whole(0, _MOST_FRAMES, "neighbors")
         self._check_switches("modulated")
         deformed = (self.widths[3],) if self.alignment == "deform" else ()
         self._check_divisors(aligned=(*deformed, self.width), body=self.width)
@@ -179,7 +200,7 @@ class CopyConfig(ColorAlignConfig):
         semantic: also compare places by the features of an image classifier (`SemanticEncoder`).
         memory: channels of what is remembered from frame to frame beside the colours; 0: nothing.
         recall: with a temporal prior, the attention also looks at an own frame up to so many frames old; 0: at none.
-        zooms: sizes, as multiples of their own, in which the color transfer looks at the references as well, every
+        zooms: sizes, as multiples of their own, in which the colour transfer looks at the references as well, every
             second place of each; none: only as they are.
         body_width: channels of the reconstruction's body, at H/8.
     """
@@ -201,14 +222,17 @@ class CopyConfig(ColorAlignConfig):
     body_width: int = 96
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "zooms", tuple(self.zooms))
+        self._listed("zooms")
         super().__post_init__()
-        self._check_whole(0, "memory", "recall")
-        self._check_whole(1, "body_width")
+        self._check_whole(0, _MOST_CHANNELS, "memory")
+        self._check_whole(0, _MOST_FRAMES, "recall")
+        self._check_whole(1, _MOST_CHANNELS, "body_width")
         self._check_switches("semantic")
         for zoom in self.zooms:
             if type(zoom) not in (int, float) or not 0.25 <= zoom <= 4 or zoom == 1:
-                raise ModelError(f"zooms: expected numbers from 0.25 to 4 other than 1, got {self.zooms}")
+                raise ModelError(
+                    f"zooms: expected numbers from 0.25 to 4 other than 1, got {_short(self.zooms)}"
+                )
         aligned = () if self.follows_flow else (self.width,)
         self._check_divisors(aligned=aligned, body=self.body_width)
 
@@ -226,3 +250,11 @@ class CopyConfig(ColorAlignConfig):
     def recalls(self) -> bool:
         """Whether the attention also looks at an earlier frame."""
         return self.recall > 0 and self.attends and self.temporal_prior
+
+
+def _short(value: object) -> str:
+    """A value as an error shows it: a file may hold anything of any length."""
+    if type(value) is int and abs(value) >= 1 << 64:
+        return "a number beyond all bounds"  # Python refuses to print the longest
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -12,8 +12,8 @@ class References(NamedTuple):
     """What was found for a frame in the references, the attention's at H/8.
 
     Attributes:
-        features: color features. copies: ab of each head. similarity: how well each head matched.
-        matched: colors found place by place; needed if and only if the network takes them.
+        features: colour features. copies: ab of each head. similarity: how well each head matched.
+        matched: colours found place by place; needed if and only if the network takes them.
         descriptors: features of the frame itself, by which the next one may find it.
         recalled: ab and similarity of each head's copy from an earlier frame; None at the start.
     """

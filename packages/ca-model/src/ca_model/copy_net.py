@@ -1,6 +1,6 @@
 """The network that copies colours, `base` and `tiny`: our departure from the paper.
 
-Places are matched at H/8 between lightness features of one shared encoder; the color transfer carries the references'
+Places are matched at H/8 between lightness features of one shared encoder; the colour transfer carries the references'
 ab; the previous frame's ab is carried along the motion at full resolution; the decoder mixes both copies and corrects
 them. There is no FlexAlign over later frames. docs/architecture.md has the reasons and the measurements.
 """

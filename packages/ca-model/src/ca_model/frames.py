@@ -50,7 +50,7 @@ class EncodedReferences(NamedTuple):
     """References as a network looks at them, made once per shot.
 
     Attributes:
-        tokens: for the color transfer.
+        tokens: for the colour transfer.
         atlas: for the matching; None in a network that does not match.
     """
 
@@ -64,7 +64,7 @@ class Frame(NamedTuple):
     Attributes:
         lightness: L/50 - 1.
         maps: features of the encoder, finest first, at H/2, H/4, H/8 and H/16.
-        attended: what the color transfer brought from the references, at H/16 (paper) or H/8 (copying).
+        attended: what the colour transfer brought from the references, at H/16 (paper) or H/8 (copying).
         descriptors: features of unit length by which places are compared, in a copying network that attends.
         matched: colours found in the references place by place, in the same.
     """

@@ -46,7 +46,7 @@ class ColorAlignNet(
     license="apache-2.0",
     tags=["video-colorization"],
 ):
-    """Video colorization from colour references: what `PaperNet` and `CopyNet` have in common.
+    """Grey video coloured from colour references: what `PaperNet` and `CopyNet` have in common.
 
     `create_model`, `load_model` and `from_pretrained` give the one that a configuration describes.
 
@@ -54,7 +54,7 @@ class ColorAlignNet(
         configured_by: the class of the network's configurations.
         config: what it is built of; see `preset`.
         encoder, reference_encoder: of the lightness and of the references.
-        transfer: the color transfer, Eq. 1 or AdaIN.
+        transfer: the colour transfer, Eq. 1 or AdaIN.
         alignment: of the neighbouring frames (Eq. 2-5); None in a network that looks at no later frame.
         reconstruction: of one frame after another, by its `step`.
 
@@ -101,7 +101,7 @@ class ColorAlignNet(
     def encode_references(
         self, references: Float[Tensor, "b m 3 h w"] | Sequence[Float[Tensor, "b 3 _h _w"]]
     ) -> EncodedReferences:
-        """Encode references for the color transfer; needed once per shot.
+        """Encode references for the colour transfer; needed once per shot.
 
         Args:
             references: normalized Lab stills, any number from 1, each of any size.

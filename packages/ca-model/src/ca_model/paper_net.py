@@ -25,7 +25,7 @@ from ca_model.state import RecurrentState
 class PaperNet(ColorAlignNet):
     """The paper's network, which mixes features and paints every colour anew from them.
 
-    The color transfer works at H/16 (Eq. 1), FlexAlign fuses the neighbouring frames at H/4 (Eq. 2-5), the recurrent
+    The colour transfer works at H/16 (Eq. 1), FlexAlign fuses the neighbouring frames at H/4 (Eq. 2-5), the recurrent
     Swin reconstruction mixes in the previous output as a temporal prior (Eq. 6-8).
 
     Args:

@@ -38,9 +38,9 @@ EVIDENCE_CHANNELS = 5
 KEYFRAME_CHANNELS = 4
 # A match's ab (2), size of its error, similarity, agreement; similarity and agreement with the previous frame.
 MATCH_CHANNELS = 7
-# Colors differ by hundredths of their unit: enlarged, a review learns from them as fast as from features.
+# Colours differ by hundredths of their unit: enlarged, a review learns from them as fast as from features.
 REVIEW_GAIN = 8.0
-# Logits by which a color is mixed with the 8 around it before anything is learnt: shares of 1, 2, 4 (binomial).
+# Logits by which a colour is mixed with the 8 around it before anything is learnt: shares of 1, 2, 4 (binomial).
 SMOOTHING = (0.0, math.log(2), 0.0, math.log(2), math.log(4), math.log(2), 0.0, math.log(2), 0.0)
 # Logit of the mask before anything is learnt: what was carried where the motion explains the lightness.
 PRIOR_LOGIT, PRIOR_SLOPE = 2.0, 20.0

@@ -12,7 +12,7 @@ _KEYFRAME, _RECOLLECTION = "keyframe.", "recollection."
 
 
 class Keyframe(NamedTuple):
-    """A frame that later ones take color from directly, and where the last frame lies in it.
+    """The keyframe, which later frames take colour from directly, and where the last frame lies in it.
 
     Attributes:
         lightness: L/50 - 1.
@@ -39,7 +39,7 @@ class Keyframe(NamedTuple):
 
 
 class Recollection(NamedTuple):
-    """A frame of a while ago, coarse: where it is looked for and what color it had.
+    """A frame of a while ago, coarse: where it is looked for and what colour it had.
 
     Attributes:
         descriptors: its features of unit length.
@@ -68,7 +68,7 @@ class RecurrentState(NamedTuple):
     Attributes:
         lightness: L/50 - 1, in [-1, 1].
         ab: the predicted ab/110, in (-1, 1).
-        keyframe: what color is also taken from, in a network that tracks one.
+        keyframe: what colour is also taken from, in a network that tracks one.
         descriptors: the last frame's features of unit length, in a network that matches frames by them.
         memory: what a network that remembers made of the frames so far.
         recollection: a frame of a while ago, in a network that attends to it.

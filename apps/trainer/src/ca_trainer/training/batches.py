@@ -19,6 +19,7 @@ from ca_trainer.recipe import DataChoice, Recipe
 from ca_trainer.training.schedule import clip_length_at
 
 VALIDATION_SEED = 1_000_000  # synthetic validation clips begin here, far from those of training
+VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mxf")
 ORDER_KEY = 2**31  # keeps the stream that orders an epoch apart from those of its samples
 
 
@@ -141,7 +142,7 @@ def find_clips(data: DataChoice) -> Clips:
     try:
         found = ca_data.list_clips(data.root)
     except (ValueError, OSError) as error:
-        raise TrainerError(f"--data: {error}") from None
+        raise TrainerError(f"--data: {error}{_hint(Path(data.root))}") from None
     training_clips, validation_clips = split_clips(found, data)
     long_enough = [clip for clip in training_clips if len(clip) >= data.clip_length]
     validation_clips = [clip for clip in validation_clips if len(clip) >= 2]
@@ -151,6 +152,7 @@ def find_clips(data: DataChoice) -> Clips:
             f"training and {len(validation_clips)} for validation, and both need one; add clips, shorten "
             "data.clip_length or change the split"
         )
+    _check_files([*long_enough, *validation_clips])
     _check_sizes(long_enough, data)
     checksum = _digest([_content(clip) for clip in found])
     return Clips(long_enough, validation_clips, checksum, left_out=len(training_clips) - len(long_enough))
@@ -175,6 +177,22 @@ def split_clips(
         1, len(validation) // data.validation_clips
     )  # evenly over the alphabet, hence over the sources
     return [clip for clip in clips if clip.name not in names], validation[::every][: data.validation_clips]
+
+
+def _hint(root: Path) -> str:
+    """What to do with a folder that has something else than folders of frames in it."""
+    if (root / "JPEGImages").is_dir():
+        return f"; this is the official DAVIS layout: apps/trainer prepare --davis {root} --out DIR brings it to size"
+    if root.is_dir() and any(path.suffix.lower() in VIDEO_SUFFIXES for path in root.iterdir()):
+        return f"; these are videos: apps/trainer prepare --videos {root} --out DIR makes clips of them"
+    return ""
+
+
+def _check_files(clips: Sequence[FrameFolder]) -> None:
+    for clip in clips:
+        for file in clip.files:
+            if file.stat().st_size == 0:
+                raise TrainerError(f"--data: frame {file} is an empty file; restore it, or remove it")
 
 
 def _check_sizes(clips: Sequence[FrameFolder], data: DataChoice) -> None:

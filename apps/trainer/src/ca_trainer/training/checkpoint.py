@@ -1,9 +1,11 @@
 """Checkpoints of a training run, which survive a kill at any instant and continue bit for bit.
 
-A checkpoint is a folder `step-00001200/` with one file, written under another name, flushed to disk and then
-renamed. It holds whole (unsharded) tensors, so that a run may continue with another number of ranks.
+A checkpoint is a folder `step-00001200/` with the state and its checksum, written under another name, flushed to disk
+and then renamed. It holds whole (unsharded) tensors, so that a run may continue with another number of ranks.
 """
 
+import hashlib
+import io
 import os
 import shutil
 from collections.abc import Mapping
@@ -29,6 +31,7 @@ from ca_trainer.training.learners import Learner
 
 KEPT = 2
 STATE_FILE = "state.pt"
+CHECKSUM_FILE = "state.sha256"
 
 
 def whole_weights(module: nn.Module) -> dict[str, torch.Tensor]:
@@ -95,21 +98,44 @@ def save_checkpoint(
 
 
 def _write_atomically(state: dict[str, Any], target: Path) -> None:
+    buffer = io.BytesIO()  # torch tells of a full disk in words of its own; a file of bytes in the system's
+    torch.save(state, buffer)
+    data = buffer.getvalue()
     partial = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    with (partial / STATE_FILE).open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    if target.exists():  # the same step saved twice, by Ctrl-C right after a regular checkpoint
-        shutil.rmtree(target)
-    partial.rename(target)
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        for name, content in ((STATE_FILE, data), (CHECKSUM_FILE, hashlib.sha256(data).hexdigest().encode())):
+            with (partial / name).open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        if target.exists():  # the same step once more: after Ctrl-C, or because this one was damaged
+            shutil.rmtree(target)
+        partial.rename(target)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise TrainerError(
+            f"checkpoint {target} cannot be written ({error.strerror or error}); earlier ones are kept: make room and "
+            "go on with --resume"
+        ) from None
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
     """Complete checkpoints of a run, oldest first."""
     return sorted(path for path in folder.glob("step-*") if (path / STATE_FILE).is_file())
+
+
+def is_sound(path: Path) -> bool:
+    """Whether a checkpoint is still what was written, by its checksum; one of before checksums counts as sound."""
+    checksum = path / CHECKSUM_FILE
+    try:
+        if not checksum.exists():
+            return True
+        with (path / STATE_FILE).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest().encode() == checksum.read_bytes()
+    except OSError:
+        return False
 
 
 def load_checkpoint(
@@ -140,7 +166,16 @@ def load_checkpoint(
             set_model_state_dict(learner.holder, state[f"{name}.weights"], options=options)
             _load_optimizer_state(learner, state[f"{name}.optimizer"])
         fabric.strategy.precision.load_state_dict(state["precision"])
-    except (KeyError, RuntimeError, ValueError, OSError, EOFError, UnpicklingError) as error:
+    except (
+        KeyError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+        ValueError,
+        OSError,
+        EOFError,
+        UnpicklingError,
+    ) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise TrainerError(f"--resume: checkpoint {path} does not fit this recipe: {reason}") from None
     return dict(state["progress"])

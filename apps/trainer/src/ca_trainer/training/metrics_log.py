@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ca_trainer.errors import TrainerError
+
 
 class MetricsLog:
     """`metrics.jsonl`: one JSON object a line, `{"event": "step" | "validation", "step": N, ...}`, N from 1.
@@ -24,7 +26,8 @@ class MetricsLog:
         self.losses = array("d")
         self.checks: list[dict[str, Any]] = []
         partial = path.with_name(f".{path.name}.partial")
-        self._file = partial.open("w", encoding="utf-8")
+        partial.unlink(missing_ok=True)
+        self._file = partial.open("x", encoding="utf-8")
         for entry in read_metrics(path):
             if entry["step"] <= keep_until:
                 self.write(entry)
@@ -48,15 +51,38 @@ class MetricsLog:
 def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
     """Entries of a metrics log, one by one; a last line that a kill cut short is left out.
 
+    Raises:
+        TrainerError: another line is no entry.
+
     Example:
         >>> list(read_metrics(Path("no-such-file.jsonl")))
         []
     """
     if not path.is_file():
         return
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            try:
-                yield json.loads(line)
-            except json.JSONDecodeError:
-                return
+    with path.open("rb") as file:
+        number, line = 0, file.readline()
+        while line:
+            number, following = number + 1, file.readline()
+            entry = _entry(line)
+            if entry is not None:
+                yield entry
+            elif following:
+                raise TrainerError(
+                    f'{path}, line {number}: expected an entry of a run, such as {{"event": "step", "step": 1, '
+                    '"loss": 0.1}; the file is damaged or not of a run: move it away'
+                )
+            line = following
+
+
+def _entry(line: bytes) -> dict[str, Any] | None:
+    """What a line says, or None where it says nothing that a run would write."""
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    needed = {"step": ("loss",), "validation": ("psnr", "psnr_grey")}
+    if not isinstance(entry, dict) or entry.get("event") not in needed or type(entry.get("step")) is not int:
+        return None
+    figures = [entry.get(name) for name in needed[entry["event"]]]
+    return entry if all(type(figure) in (int, float) for figure in figures) else None

@@ -19,7 +19,7 @@ from ca_trainer.provenance import collect_versions, command_line, git_state
 from ca_trainer.recipe import Recipe
 from ca_trainer.recipe_toml import recipe_to_toml
 from ca_trainer.training.batches import Clips, find_clips, make_dataset
-from ca_trainer.training.checkpoint import list_checkpoints, whole_weights
+from ca_trainer.training.checkpoint import is_sound, list_checkpoints, whole_weights
 from ca_trainer.training.devices import gather, leave, make_fabric
 from ca_trainer.training.loop import Trainer
 from ca_trainer.training.reporter import Reporter
@@ -103,10 +103,11 @@ def _train(
             )  # before looking for checkpoints, which another process may replace
             _warn_of_other_data(folder, provenance, console)
         trainer = _make_trainer(recipe, model, clips, fabric)
-        if resume and (checkpoints := list_checkpoints(folder.checkpoints)):
-            trainer.load(checkpoints[-1])
-            console.print(f"Continuing after step {trainer.step}, from {checkpoints[-1]}")
-        if trainer.step >= until:
+        if resume and (checkpoint := _newest_sound(folder, console)):
+            trainer.load(checkpoint)
+            console.print(f"Continuing after step {trainer.step}, from {checkpoint}")
+        # A run killed between its last checkpoint and its weights still owes these.
+        if trainer.step >= until and _steps_of(folder.weights) == trainer.step:
             raise TrainerError(
                 f"--max-steps: nothing to do, {folder.path} has done {trainer.step} of {until} steps; "
                 "give a higher number"
@@ -116,6 +117,32 @@ def _train(
                 stack.enter_context(folder.held())
             folder.begin(recipe, provenance)
         return _run(trainer, folder, until, provenance, console)
+
+
+def _newest_sound(folder: RunFolder, console: Console) -> Path | None:
+    """The newest checkpoint that is as it was written; None in a run that has none yet.
+
+    Raises:
+        TrainerError: there are some, all damaged.
+    """
+    found = list_checkpoints(folder.checkpoints)
+    for checkpoint in reversed(found):
+        if is_sound(checkpoint):
+            return checkpoint
+        console.print(f"[yellow]Damaged, and passed over:[/] {checkpoint}")
+    if found:
+        raise TrainerError(
+            f"--resume: all {len(found)} checkpoints in {folder.checkpoints} are damaged; start a new run"
+        )
+    return None
+
+
+def _steps_of(weights: Path) -> int | None:
+    """The step that weights were written after; None where there are none that can be read."""
+    try:
+        return int(ca_model.read_metadata(weights)["steps"])
+    except (ca_model.ModelError, KeyError, ValueError):
+        return None
 
 
 def _make_trainer(recipe: Recipe, model: ColorAlignNet, clips: Clips, fabric: Fabric) -> Trainer:

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -42,7 +43,8 @@ class RunFolder:
         """
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
-            lock = (self.path / ".lock").open("w")
+            # never through a symbolic link, and never over what is there
+            lock = os.fdopen(os.open(self.path / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666))
         except OSError as error:
             raise TrainerError(f"--out: cannot write to the folder {self.path}: {error.strerror}") from None
         with lock:
@@ -57,8 +59,16 @@ class RunFolder:
 
     def begin(self, recipe: Recipe, provenance: Mapping[str, Any]) -> None:
         """Note in the folder what the run is about to do."""
-        write_atomically(self.provenance, json.dumps(provenance, indent=2) + "\n")
-        write_atomically(self.recipe, recipe_to_toml(recipe))
+        try:
+            write_atomically(self.provenance, json.dumps(provenance, indent=2) + "\n")
+            write_atomically(self.recipe, recipe_to_toml(recipe))
+        except OSError as error:
+            raise TrainerError(f"--out: cannot write to the folder {self.path}: {error.strerror}") from None
+
+    def strangers(self) -> list[str]:
+        """Files that a run would replace, in a folder that no run has made."""
+        ours = (self.recipe, self.provenance, self.metrics, self.tensorboard, self.checkpoints, self.weights)
+        return [path.name for path in (*ours, self.curve, self.preview) if os.path.lexists(path)]
 
 
 def name_run(out: Path | None, name: str) -> RunFolder:
@@ -69,14 +79,19 @@ def name_run(out: Path | None, name: str) -> RunFolder:
         name: the recipe's.
 
     Raises:
-        TrainerError: the folder holds a run already.
+        TrainerError: the folder holds a run already, or files of somebody else's that a run would replace.
     """
     path = out or _free_name(Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}")
     if holds_run(path):
         raise TrainerError(
             f"--out: {path} already holds a run; add --resume to continue it, or choose another folder"
         )
-    return RunFolder(path)
+    run = RunFolder(path)
+    if strangers := run.strangers():
+        raise TrainerError(
+            f"--out: {path} holds {strangers[0]}, which is not of a run and would be replaced; choose another folder"
+        )
+    return run
 
 
 def open_run(out: Path | None) -> tuple[RunFolder, Recipe]:
@@ -89,15 +104,19 @@ def open_run(out: Path | None) -> tuple[RunFolder, Recipe]:
         raise TrainerError("--resume: say which run to continue with --out DIR")
     if not holds_run(out):
         raise TrainerError(
-            f"--resume: {out} holds no run (no recipe.toml in it); leave --resume out to start one"
+            f"--resume: {out} holds no run (no recipe.toml and provenance.json in it); leave --resume out to start one"
         )
     run = RunFolder(out)
-    return run, parse_recipe(run.recipe.read_text(encoding="utf-8"), origin=str(run.recipe))
+    try:
+        text = run.recipe.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TrainerError(f"--resume: {run.recipe} cannot be read ({error})") from None
+    return run, parse_recipe(text, origin=str(run.recipe))
 
 
 def holds_run(path: Path) -> bool:
-    """Whether a folder holds a run."""
-    return (path / "recipe.toml").is_file()
+    """Whether a folder holds a run: its two marks, the recipe and where it came from."""
+    return all((path / name).is_file() for name in ("recipe.toml", "provenance.json"))
 
 
 def _free_name(path: Path) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 import jinja2
 import numpy as np
 import torch.nn.functional as F
+from ca_data import write_atomically
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
@@ -17,12 +18,13 @@ from ca_film.source.images import color_images
 from ca_film.source.references import Reference
 from ca_film.source.survey import Survey
 
-__all__ = ["GRID", "Coverage", "coarse_grid", "least_covered", "write_report"]
+__all__ = ["GRID", "Coverage", "coarse_grid", "is_report", "least_covered", "write_report"]
 
 GRID = (9, 16)
 _KIND = "coverage.npy"
 _THUMBNAIL = 300
 _MOST_SHOTS = 400
+_GENERATOR = b'<meta name="generator" content="ColorAlign">'
 _TEMPLATES = Path(__file__).parent
 
 
@@ -85,14 +87,29 @@ def least_covered(grids: UInt8[np.ndarray, "t h w"], shots: Sequence[range]) -> 
     return [shot.start + int(means[shot.start : shot.stop].argmin()) for shot in shots]
 
 
+def is_report(path: Path) -> bool:
+    """Whether a file is a report of ours, which may be replaced by another."""
+    try:
+        with path.open("rb") as file:
+            return not path.is_symlink() and _GENERATOR in file.read(500)
+    except OSError:
+        return False
+
+
 def write_report(
-    path: Path, out: Path, survey: Survey, grids: UInt8[np.ndarray, "t h w"], references: Sequence[Reference]
+    path: Path,
+    made: Path,
+    name: str,
+    survey: Survey,
+    grids: UInt8[np.ndarray, "t h w"],
+    references: Sequence[Reference],
 ) -> None:
     """Write an HTML file that shows where the references do not cover the film.
 
     Args:
         path: the HTML file.
-        out: the coloured film or folder.
+        made: the coloured film or folder.
+        name: that it has, or is about to get.
         survey: of the source.
         grids: confidence of every frame.
         references: what it was coloured from.
@@ -102,7 +119,7 @@ def write_report(
     worst = least_covered(grids, shots)
     covered = [float(means[shot.start : shot.stop].mean()) for shot in shots]
     order = sorted(range(len(shots)), key=lambda number: covered[number])[:_MOST_SHOTS]
-    images = color_images(out, [worst[number] for number in order])
+    images = color_images(made, [worst[number] for number in order])
     rows = []
     for number in order:
         if worst[number] not in images:
@@ -120,6 +137,6 @@ def write_report(
         )
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True)
     page = environment.get_template("coverage.html.jinja").render(
-        name=out.name, frames=len(survey), shots=len(shots), references=len(references), rows=rows
+        name=name, frames=len(survey), shots=len(shots), references=len(references), rows=rows
     )
-    path.write_text(page, encoding="utf-8")
+    write_atomically(path, page)

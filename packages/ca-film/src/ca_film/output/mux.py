@@ -132,7 +132,7 @@ class _Output:
     ) -> None:
         self._out = out
         self._time_base = film.format.time_base
-        self._source: InputContainer | None = open_video(film.path) if film.path.is_file() else None
+        self._source: InputContainer | None = None if film.path.is_dir() else open_video(film.path)
         self._targets: dict[int, Stream] = {}
         self._container = self._open(film.format)
         try:

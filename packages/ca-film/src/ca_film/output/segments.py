@@ -1,6 +1,6 @@
 """Segments: encoded stretches of film on disk; what is finished stays finished, whatever happens later.
 
-A segment file is one JSON line (the codec's headers), then per packet a fixed header and its bytes.
+A segment file is one JSON line (the codec's headers), then per packet a fixed header and its bytes, then its seal.
 Timestamps inside are frame numbers; the film's own are put on when everything is joined.
 """
 
@@ -11,15 +11,17 @@ import os
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import av
 
-from ca_film.output.work import GrowingFile, WorkFolder
+from ca_film.output.sealed import SEAL_SIZE, GrowingFile
+from ca_film.output.work import WorkFolder
 
 __all__ = ["EncodedPacket", "SegmentStore", "SegmentWriter", "split_shots"]
 
 _HEADER = struct.Struct("<qIB")
-_MAGIC = "ca-infer segment 1"
+_MAGIC = "ca-film segment 1"
 _KIND = "packets"
 
 
@@ -76,7 +78,7 @@ class SegmentStore:
     def writer(self, segment: range, encoder: av.VideoCodecContext) -> SegmentWriter:
         """Begin a segment with a fresh encoder, whose timestamps are frame numbers."""
         encoder.open(strict=False)
-        return SegmentWriter(GrowingFile(self._work.file(_KIND, segment)), encoder)
+        return SegmentWriter(self._work.growing(_KIND, segment), encoder)
 
     def extradata(self, segment: range) -> bytes:
         """The codec's headers, as the encoder of this segment gave them."""
@@ -85,22 +87,25 @@ class SegmentStore:
 
     def packets(self, segment: range) -> Iterator[EncodedPacket]:
         """The packets of a segment in coding order, one at a time."""
-        with self._work.file(_KIND, segment).open("rb") as file:
-            file.readline()
-            while header := file.read(_HEADER.size):
-                frame, size, is_key = _HEADER.unpack(header)
-                yield EncodedPacket(frame, bool(is_key), file.read(size))
+        for file, frame, size, is_key in self._headers(segment):
+            yield EncodedPacket(frame, is_key, file.read(size))
 
     def order(self, segment: range) -> list[int]:
         """Frame numbers in coding order, without reading the packets."""
         numbers = []
-        with self._work.file(_KIND, segment).open("rb") as file:
-            file.readline()
-            while header := file.read(_HEADER.size):
-                frame, size, _ = _HEADER.unpack(header)
-                numbers.append(frame)
-                file.seek(size, os.SEEK_CUR)
+        for file, frame, size, _ in self._headers(segment):
+            numbers.append(frame)
+            file.seek(size, os.SEEK_CUR)
         return numbers
+
+    def _headers(self, segment: range) -> Iterator[tuple[BinaryIO, int, int, bool]]:
+        """Each packet's header, the file standing at its bytes, which the caller reads or passes over."""
+        with self._work.file(_KIND, segment).open("rb") as file:
+            end = os.fstat(file.fileno()).st_size - SEAL_SIZE
+            file.readline()
+            while file.tell() < end:
+                frame, size, is_key = _HEADER.unpack(file.read(_HEADER.size))
+                yield file, frame, size, bool(is_key)
 
 
 class SegmentWriter:

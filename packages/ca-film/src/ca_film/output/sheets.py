@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
+from ca_data import write_atomically
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 
@@ -52,6 +54,17 @@ def contact_sheet(rows: Sequence[Sequence[tuple[str, Image.Image]]]) -> Image.Im
             left += image.width + _GAP
         top += height
     return sheet
+
+
+def save_sheet(sheet: Image.Image, path: Path) -> None:
+    """Write a contact sheet as PNG, whole or not at all.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG")
+    write_atomically(path, buffer.getvalue())
 
 
 def paint_coverage(image: Image.Image, grid: UInt8[np.ndarray, "h w"]) -> Image.Image:

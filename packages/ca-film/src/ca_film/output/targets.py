@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
-from ca_film.errors import FilmError
 from ca_film.options import StreamChoice
 from ca_film.output.encoding import Encoding, fill_frame, open_encoder
 from ca_film.output.mux import Joined, join
@@ -15,32 +14,10 @@ from ca_film.output.segments import SegmentStore, SegmentWriter
 from ca_film.output.timing import check_timing
 from ca_film.output.work import WorkFolder
 from ca_film.source.film import ColoredFrame, Film
-from ca_film.source.images import write_png
+from ca_film.source.images import png_bytes
 from ca_film.source.survey import Survey
 
 __all__ = ["FolderTarget", "Target", "VideoTarget"]
-
-
-class Target(Protocol):
-    """A place for coloured frames that is filled segment by segment."""
-
-    def has(self, segment: range) -> bool:
-        """Whether a segment is finished."""
-
-    def begin(self, segment: range) -> None:
-        """Start a segment."""
-
-    def add(self, colored: ColoredFrame) -> None:
-        """Add the next frame of the segment."""
-
-    def finish(self) -> None:
-        """Complete the segment: it will survive whatever happens later."""
-
-    def abandon(self) -> None:
-        """Drop an incomplete segment."""
-
-    def publish(self, out: Path, survey: Survey, segments: Sequence[range]) -> Joined:
-        """Put everything under its final name."""
 
 
 class VideoTarget:
@@ -77,7 +54,7 @@ class VideoTarget:
         self._writer.write(fill_frame(colored.frame, chroma, self._encoding, self._film.format))
 
     def finish(self) -> None:
-        """Close the segment's file."""
+        """Complete the segment: it will survive whatever happens later."""
         assert self._writer is not None
         self._writer.finish()
         self._writer = None
@@ -88,13 +65,21 @@ class VideoTarget:
             self._writer.abandon()
             self._writer = None
 
-    def publish(self, out: Path, survey: Survey, segments: Sequence[range]) -> Joined:
-        """Join, read back, and only then rename."""
-        growing = self._work.joined_file()
-        joined = join(growing, self._film, self._encoding, self._store, segments, survey, self._choice)
-        joined.notes += check_timing(growing, self._film.format, survey.timestamps)
-        growing.replace(out)
+    def prepare(self, survey: Survey, segments: Sequence[range]) -> Joined:
+        """Join everything in the work folder, and read it back."""
+        made = self.made
+        joined = join(made, self._film, self._encoding, self._store, segments, survey, self._choice)
+        joined.notes += check_timing(made, self._film.format, survey.timestamps)
         return joined
+
+    @property
+    def made(self) -> Path:
+        """The whole output, as long as it has not got its name."""
+        return self._work.output_file("joined")
+
+    def publish(self, out: Path) -> None:
+        """Give the output its name."""
+        self.made.replace(out)
 
 
 class FolderTarget:
@@ -105,45 +90,69 @@ class FolderTarget:
         renderer: makes its colours.
         work: for unfinished work.
         depth: 8 or 16 bits.
+        published: the output folder, where a killed run may have moved frames to already; None if there is none.
     """
 
-    def __init__(self, film: Film, renderer: Renderer, work: WorkFolder, depth: int = 8) -> None:
+    def __init__(
+        self, film: Film, renderer: Renderer, work: WorkFolder, depth: int = 8, published: Path | None = None
+    ) -> None:
         self._film, self._renderer, self._depth = film, renderer, depth
-        self._work = work
+        self._work, self._published = work, published
         self._folder = work.subfolder("frames")
         self._segment: range | None = None
+        self._digests: dict[str, str] = {}
 
     def has(self, segment: range) -> bool:
-        """Whether a segment is finished."""
-        return self._work.has("done", segment)
+        """Whether a segment is finished, and its files are still as they were written."""
+        digests = self._work.record("done", segment) or {}
+        return len(digests) == len(segment) and all(
+            self._is(name, digest) for name, digest in digests.items()
+        )
 
     def begin(self, segment: range) -> None:
         """Start a segment."""
-        self._segment = segment
+        self._segment, self._digests = segment, {}
 
     def add(self, colored: ColoredFrame) -> None:
         """Write one PNG file."""
-        rgb = self._renderer.rgb(colored, self._depth)
-        write_png(rgb, self._folder / self._name(colored.frame.index))
+        name, content = self._name(colored.frame.index), png_bytes(self._renderer.rgb(colored, self._depth))
+        (self._folder / name).write_bytes(content)
+        self._digests[name] = hashlib.sha256(content).hexdigest()
 
     def finish(self) -> None:
-        """Leave a mark that this segment is complete."""
+        """Leave a record that this segment is complete."""
         assert self._segment is not None
-        self._work.file("done", self._segment).touch()
+        self._work.keep_record("done", self._segment, self._digests)
 
     def abandon(self) -> None:
         """Nothing to do: files of an incomplete segment are written again."""
 
-    def publish(self, out: Path, survey: Survey, segments: Sequence[range]) -> Joined:
-        """Move the files into the output folder; other files there stay as they are."""
-        names = [self._name(index) for index in range(len(survey))]
-        missing = [name for name in names if not (self._folder / name).is_file()]
-        if missing:
-            raise FilmError(f"kept work lacks {missing[0]} of {len(segments)} segments; use --restart")
-        out.mkdir(parents=True, exist_ok=True)
-        for name in names:
-            (self._folder / name).replace(out / name)
-        return Joined(frames=len(names))
+    def prepare(self, survey: Survey, segments: Sequence[range]) -> Joined:
+        """Nothing is left to do before the files are moved."""
+        del segments
+        return Joined(frames=len(survey))
+
+    @property
+    def made(self) -> Path:
+        """The whole output, as long as it has not got its name."""
+        return self._folder
+
+    def publish(self, out: Path) -> None:
+        """Give the folder its name; into one that is there, move its files: others there stay as they are."""
+        if not out.exists() or not any(out.iterdir()):
+            self._folder.replace(out)
+            return
+        for file in sorted(self._folder.iterdir()):
+            file.replace(out / file.name)
+
+    def _is(self, name: str, digest: str) -> bool:
+        places = (self._folder, self._published)
+        files = [place / name for place in places if place is not None and (place / name).is_file()]
+        return bool(files) and hashlib.sha256(files[0].read_bytes()).hexdigest() == digest
 
     def _name(self, index: int) -> str:
         return f"{self._film.frame_name(index)}.png"
+
+
+Target = VideoTarget | FolderTarget
+"""A place for coloured frames that is filled segment by segment."""

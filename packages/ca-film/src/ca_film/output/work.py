@@ -1,6 +1,7 @@
 """The work folder `OUT.partial/`: finished parts of an output, and whether they belong to the same work.
 
-Only this file knows the folder's layout: the names of its files, how they come to be whole, and the lock.
+Only this file knows the folder's layout: the names of its files, the mark that makes it ours, and the lock. All that
+is kept is sealed (`sealed.py`): what a crash or a bad disk did to it is found, and the part is made again.
 """
 
 from __future__ import annotations
@@ -11,22 +12,26 @@ import io
 import json
 import os
 import shutil
+import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from ca_data import write_atomically
 from ca_model import RecurrentState
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save
 
 from ca_film.errors import FilmError
+from ca_film.output.sealed import GrowingFile, read_sealed, seal, sealed_size
 from ca_film.source.survey import Survey
 
-__all__ = ["GrowingFile", "WorkFolder", "file_signature"]
+__all__ = ["WorkFolder", "file_signature"]
 
 _PROBE_BYTES = 1 << 20
-_LOCK = ".lock"
+_LOCK, _MARK = ".lock", b"ColorAlign keeps unfinished work here\n"
 
 
 class WorkFolder:
@@ -41,8 +46,11 @@ class WorkFolder:
         signature: named texts; all must be equal for the work to go on.
         restart: throw earlier work away in any case.
 
+    Attributes:
+        damaged: kept files that were found cut or altered; they count as missing.
+
     Raises:
-        FilmError: another job is making the same output.
+        FilmError: another job is making the same output, or what has the folder's name is somebody else's.
         OSError: the folder cannot be written to.
 
     Example:
@@ -58,25 +66,23 @@ class WorkFolder:
     def __init__(self, out: Path, signature: dict[str, str], *, restart: bool = False) -> None:
         self.out = out
         self.started_afresh: str | None = None
-        self._folder = out.with_name(out.name + ".partial")
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._lock = (self._folder / _LOCK).open("w")
+        self.damaged: list[str] = []
+        self._folder = _folder_of(out)
+        self._lock = _take_over(self._folder, out)
         try:
-            # The system lets go of the lock when the process ends, even a killed one.
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            before = self._read("signature")
+            if restart or before != signature:
+                if isinstance(before, dict) and not restart:
+                    self.started_afresh = ", ".join(
+                        sorted(n for n in {*before, *signature} if before.get(n) != signature.get(n))
+                    )
+                self._clear()
+                self._keep("signature", signature)
+            for left in self._folder.glob(".*.*"):  # what a killed process was writing
+                left.unlink(missing_ok=True)
+        except BaseException:
             self._lock.close()
-            raise FilmError(
-                f"output {out}: another process is making it; wait for it, or choose another output"
-            ) from None
-        before = self._read("signature")
-        if restart or before != signature:
-            if isinstance(before, dict) and not restart:
-                self.started_afresh = ", ".join(
-                    sorted(n for n in {*before, *signature} if before.get(n) != signature.get(n))
-                )
-            self._clear()
-        self._keep("signature", signature)
+            raise
 
     def __enter__(self) -> WorkFolder:
         return self
@@ -86,16 +92,24 @@ class WorkFolder:
         self._lock.close()
 
     def remove(self) -> None:
-        """Remove the folder: the output is complete."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        """Remove the folder: the output is complete. What says so goes last, so that a kill leaves no riddle."""
+        last = ("signature.json", "publishing.json", _LOCK)
+        self._clear(but=last)
+        for name in last:
+            (self._folder / name).unlink(missing_ok=True)
+        self._folder.rmdir()
 
     def file(self, kind: str, part: range) -> Path:
         """File of a part, named by its frames: `00000240-00000480.packets`."""
         return self._folder / f"{part.start:08d}-{part.stop:08d}.{kind}"
 
+    def growing(self, kind: str, part: range) -> GrowingFile:
+        """A file of a part, to be written bit by bit."""
+        return GrowingFile(self.file(kind, part))
+
     def has(self, kind: str, part: range) -> bool:
-        """Whether a part is finished."""
-        return self.file(kind, part).is_file()
+        """Whether a part is finished, and still as it was written."""
+        return self._sound(self.file(kind, part))
 
     def subfolder(self, name: str) -> Path:
         """A folder for files with names of their own; made."""
@@ -103,22 +117,38 @@ class WorkFolder:
         path.mkdir(exist_ok=True)
         return path
 
-    def joined_file(self) -> Path:
-        """The output before it gets its name."""
-        return self._folder / f"joined{self.out.suffix.lower()}"
+    def output_file(self, name: str) -> Path:
+        """A file with the output's suffix, such as the whole output before it gets its name."""
+        return self._folder / f"{name}{self.out.suffix.lower()}"
+
+    def report_file(self) -> Path:
+        """The report before it gets its name."""
+        return self._folder / "report.html"
 
     def keep_array(self, kind: str, part: range, array: np.ndarray) -> None:
         """Keep an array that belongs to a part."""
         buffer = io.BytesIO()
         np.save(buffer, array)
-        write_atomically(self.file(kind, part), buffer.getvalue())
+        write_atomically(self.file(kind, part), seal(buffer.getvalue()))
 
     def array(self, kind: str, part: range) -> np.ndarray | None:
         """A kept array, read as it is used; None where none is kept."""
+        path = self.file(kind, part)
+        if not self._sound(path):
+            return None
         try:
-            return np.load(self.file(kind, part), mmap_mode="r")
+            return np.load(path, mmap_mode="r")
         except (OSError, ValueError):
             return None
+
+    def keep_record(self, kind: str, part: range, record: Mapping[str, str]) -> None:
+        """Keep a record of a part."""
+        write_atomically(self.file(kind, part), seal(json.dumps(record).encode()))
+
+    def record(self, kind: str, part: range) -> dict[str, str] | None:
+        """A kept record; None where none is kept."""
+        path = self.file(kind, part)
+        return json.loads((read_sealed(path) or b"null").decode()) if self._sound(path) else None
 
     def survey(self) -> Survey | None:
         """The survey of an earlier run."""
@@ -133,8 +163,11 @@ class WorkFolder:
 
     def state(self, index: int) -> RecurrentState | None:
         """What the network was left in before a frame; None if not kept."""
+        path = self._state_file(index)
+        if not self._sound(path):
+            return None
         try:
-            return RecurrentState.from_named_tensors(load_file(self._state_file(index)))
+            return RecurrentState.from_named_tensors(load(read_sealed(path) or b""))
         except (OSError, SafetensorError, TypeError):
             return None
 
@@ -143,58 +176,108 @@ class WorkFolder:
 
         That one is for a process killed before the segment that ends here has its name.
         """
-        tensors = {name: value.contiguous().cpu() for name, value in state.named_tensors().items()}
-        write_atomically(self._state_file(index), lambda path: save_file(tensors, path))
-        for earlier in sorted(self._folder.glob("*.state.safetensors"))[:-2]:
+        # After the first frame of a shot, that frame is its own keyframe: safetensors refuses what shares memory.
+        tensors = {
+            name: value.cpu().clone(memory_format=torch.contiguous_format)
+            for name, value in state.named_tensors().items()
+        }
+        write_atomically(self._state_file(index), seal(save(tensors)))
+        for earlier in sorted(self._folder.glob("*.state"))[:-2]:
             earlier.unlink()
 
+    def begin_publishing(self, result: Mapping[str, Any]) -> None:
+        """Note that everything is made, and what the result is, right before the output gets its name."""
+        self._keep("publishing", result)
+
+    def publishing(self) -> dict[str, Any] | None:
+        """The result of a run that was killed while, or after, it gave the output its name."""
+        return publishing(self.out, self._read("signature"))
+
     def _state_file(self, index: int) -> Path:
-        return self._folder / f"{index:08d}.state.safetensors"
+        return self._folder / f"{index:08d}.state"
+
+    def _sound(self, path: Path) -> bool:
+        if not path.is_file():
+            return False
+        sound = sealed_size(path) is not None
+        if not sound:
+            self.damaged.append(path.name)
+            path.unlink(missing_ok=True)
+        return sound
 
     def _keep(self, name: str, value: Any) -> None:
-        write_atomically(self._folder / f"{name}.json", json.dumps(value))
+        write_atomically(self._folder / f"{name}.json", seal(json.dumps(value).encode()))
 
     def _read(self, name: str) -> Any:
-        try:
-            return json.loads((self._folder / f"{name}.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
+        return _read_json(self._folder, name)
 
-    def _clear(self) -> None:
+    def _clear(self, but: tuple[str, ...] = (_LOCK,)) -> None:
         for left in self._folder.iterdir():
-            if left.is_dir():
+            if left.is_dir() and not left.is_symlink():
                 shutil.rmtree(left)
-            elif left.name != _LOCK:
+            elif left.name not in but:
                 left.unlink()
 
 
-class GrowingFile:
-    """A binary file that is written bit by bit and gets its name when it is complete.
+def publishing(out: Path, signature: Mapping[str, str] | None = None) -> dict[str, Any] | None:
+    """The result that a run noted right before it gave the output its name, if it was killed around then.
 
     Args:
-        path: its name.
+        out: the output.
+        signature: of the work; None: of any.
     """
+    folder = _folder_of(out)
+    if folder.is_symlink() or (signature is not None and _read_json(folder, "signature") != signature):
+        return None
+    found = _read_json(folder, "publishing")
+    return found if isinstance(found, dict) else None
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._growing = path.with_suffix(".growing")
-        self._file = self._growing.open("wb")
 
-    def write(self, data: bytes) -> None:
-        """Add to it."""
-        self._file.write(data)
+def _folder_of(out: Path) -> Path:
+    return out.with_name(out.name + ".partial")
 
-    def finish(self) -> None:
-        """Flush it to the disk and give it its name."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        self._growing.replace(self._path)
 
-    def abandon(self) -> None:
-        """Remove it."""
-        self._file.close()
-        self._growing.unlink(missing_ok=True)
+def _read_json(folder: Path, name: str) -> Any:
+    try:
+        return json.loads((read_sealed(folder / f"{name}.json") or b"null").decode())
+    except (OSError, ValueError):
+        return None
+
+
+def _take_over(folder: Path, out: Path) -> io.FileIO:
+    """Make the folder, or make sure that it is ours, and lock it."""
+    stranger = FilmError(
+        f"{folder} is there and not of ColorAlign, which would keep unfinished work in it; "
+        "rename it, or choose another output"
+    )
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        if not stat.S_ISDIR(folder.lstat().st_mode):
+            raise stranger from None
+    names = {path.name for path in folder.iterdir()}
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | (0 if _LOCK in names else os.O_EXCL)
+    if names - {_LOCK} and _LOCK not in names:
+        raise stranger
+    try:
+        lock = io.FileIO(os.open(folder / _LOCK, flags, 0o666), "r+")
+    except FileExistsError:  # another process was quicker by a moment
+        lock = io.FileIO(os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW), "r+")
+    try:
+        # The system lets go of the lock when the process ends, even a killed one.
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise FilmError(
+            f"output {out}: another process is making it; wait for it, or choose another output"
+        ) from None
+    mark = lock.read()
+    if mark != _MARK and (mark or names - {_LOCK}):
+        lock.close()
+        raise stranger
+    if not mark:
+        lock.write(_MARK)
+    return lock
 
 
 def file_signature(path: Path) -> str:

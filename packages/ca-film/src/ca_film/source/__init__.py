@@ -1,1 +1,1 @@
-"""Source: films, folders, survey, shots, references, anchoring by picture."""
+"""Source: films, folders, survey, shots, references, anchoring by image."""

@@ -1,4 +1,4 @@
-"""Anchoring by picture: the frame of the film that a still without a frame number was painted on."""
+"""Anchoring by image: the frame of the film that a still without a frame number was painted on."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -37,6 +37,7 @@ class FolderFilm:
         try:
             self._folder = FrameFolder(path)
             self._folder.check_sizes()
+            _check_names(self._folder.files)
         except ValueError as error:
             raise FilmError(str(error)) from error
         self.format = FilmFormat(self._folder.size, YuvCoding(), time_base=1 / rate, rate=rate)
@@ -67,3 +68,15 @@ class FolderFilm:
     def frame_name(self, index: int) -> str:
         """The file's own name."""
         return self._folder.files[index].stem
+
+
+def _check_names(files: Sequence[Path]) -> None:
+    """Two frames whose names differ in the ending alone would be one in the output."""
+    seen: dict[str, Path] = {}
+    for file in files:
+        other = seen.setdefault(file.stem, file)
+        if other is not file:
+            raise ValueError(
+                f"frame folder {file.parent} holds {other.name} and {file.name}, which would be one frame in the "
+                "output; remove one, or rename it"
+            )

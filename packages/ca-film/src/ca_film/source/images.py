@@ -8,15 +8,14 @@ from pathlib import Path
 
 import av
 import numpy as np
-from ca_data import FrameFolder
+from ca_data import FrameFolder, write_atomically
 from jaxtyping import UInt, UInt8
 from PIL import Image
 
-from ca_film.errors import FilmError
 from ca_film.source.film import Film, grey_image
 from ca_film.source.video import VideoFilm
 
-__all__ = ["color_images", "grey_images", "write_png"]
+__all__ = ["color_images", "grey_images", "png_bytes", "write_png"]
 
 
 def grey_images(film: Film, indices: Iterable[int]) -> dict[int, UInt8[np.ndarray, "3 h w"]]:
@@ -65,27 +64,32 @@ def color_images(path: Path, indices: Iterable[int]) -> dict[int, UInt8[np.ndarr
     return found
 
 
+def png_bytes(rgb: UInt[np.ndarray, "3 h w"]) -> bytes:
+    """An image as the bytes of a PNG file, 8 or 16 bits as its type says.
+
+    Args:
+        rgb: `3 h w`, uint8 or uint16.
+    """
+    pixels = np.ascontiguousarray(rgb.transpose(1, 2, 0))
+    if pixels.dtype != np.uint8:
+        return _png16(pixels)
+    buffer = io.BytesIO()
+    # Compression beyond this costs more time than the network and saves little.
+    Image.fromarray(pixels).save(buffer, format="PNG", compress_level=3)
+    return buffer.getvalue()
+
+
 def write_png(rgb: UInt[np.ndarray, "3 h w"], path: Path) -> None:
-    """Write an image as PNG, 8 or 16 bits as its type says.
+    """Write an image as PNG, whole or not at all.
 
     Args:
         rgb: `3 h w`, uint8 or uint16.
         path: the file.
 
     Raises:
-        FilmError: if it cannot be written.
+        OSError: if it cannot be written.
     """
-    pixels = np.ascontiguousarray(rgb.transpose(1, 2, 0))
-    try:
-        if pixels.dtype == np.uint8:
-            # Compression beyond this costs more time than the network and saves little.
-            Image.fromarray(pixels).save(path, compress_level=3)
-        else:
-            path.write_bytes(_png16(pixels))
-    except OSError as error:
-        raise FilmError(
-            f"image {path} cannot be written ({error.strerror or error}); free space and run again"
-        ) from error
+    write_atomically(path, png_bytes(rgb))
 
 
 def _png16(pixels: np.ndarray) -> bytes:

@@ -40,8 +40,17 @@ class Reference:
         return resize(self.lab[1:], size)
 
     def full_ab(self, size: tuple[int, int]) -> Float[Tensor, "2 h w"]:
-        """Its colours at another size, read anew from the file: stills are not held at full size."""
-        image = load_references([self.path])[0].image
+        """Its colours at another size, read anew from the file: stills are not held at full size.
+
+        Raises:
+            FilmError: if the file changed or went away.
+        """
+        try:
+            image = load_references([self.path])[0].image
+        except (ValueError, OSError) as error:
+            raise FilmError(f"still {self.path} cannot be read any more ({error}); restore it") from error
+        if _digest(image) != self.digest:
+            raise FilmError(f"still {self.path} changed while the film was coloured; run again")
         return resize(normalize_lab(rgb_to_lab(image))[1:], size)
 
 
