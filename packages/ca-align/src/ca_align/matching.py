@@ -64,6 +64,8 @@ def match_features(
     b, _, h, w = target.shape
     columns = moving.shape[-1]
     rows = max(1, _ENTRIES_AT_ONCE // (b * w * moving.shape[-2] * columns))
+    if torch.compiler.is_compiling():
+        rows = h  # a graph for frames of any size has no number of bands
     best = target.new_full((b, moving.shape[-2] * columns), -torch.inf)
     origin = torch.zeros_like(best, dtype=torch.long)
     cells, similarities = [], []
