@@ -23,6 +23,7 @@ from ca_model.paper_net import PaperNet
 from ca_model.presets import PRESETS, preset
 from ca_model.semantic import SemanticEncoder
 from ca_model.state import Keyframe, Recollection, RecurrentState
+from ca_model.streaming import FirstStep, NextStep, ReferenceStep, join_references
 
 __all__ = [
     "PRESETS",
@@ -33,14 +34,17 @@ __all__ = [
     "CopyNet",
     "Cost",
     "EncodedReferences",
+    "FirstStep",
     "Given",
     "Keyframe",
     "ModelError",
+    "NextStep",
     "PaperConfig",
     "PaperNet",
     "Prediction",
     "Recollection",
     "RecurrentState",
+    "ReferenceStep",
     "SemanticEncoder",
     "choose_device",
     "colorize_clip",
@@ -49,6 +53,7 @@ __all__ = [
     "create_model",
     "find_weights",
     "for_inference",
+    "join_references",
     "load_model",
     "peak_memory",
     "preset",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from ca_data import resize
-from ca_model import ColorAlignNet, Prediction, RecurrentState, colorize_clip
+from ca_model import ColorAlignNet, Prediction, RecurrentState, colorize_clip, for_inference
 from jaxtyping import Float
 from torch import Tensor
 
@@ -27,7 +27,7 @@ class Painter:
     """
 
     def __init__(self, model: ColorAlignNet, references: Sequence[Reference], device: torch.device) -> None:
-        self._model = model.to(device).eval()
+        self._model = for_inference(model).to(device)
         with torch.no_grad():
             self._tokens = self._model.encode_references(
                 [reference.lab[None].to(device) for reference in references]
