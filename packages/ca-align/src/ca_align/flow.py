@@ -80,8 +80,8 @@ def _sample(
 def resize_flow(flow: Float[Tensor, "b 2 h w"], size: tuple[int, int]) -> Float[Tensor, "b 2 h2 w2"]:
     """Bring a flow to another grid `(h, w)`, its values scaled with it (bilinear)."""
     h, w = flow.shape[-2:]
-    scale = torch.tensor([size[1] / w, size[0] / h], dtype=flow.dtype, device=flow.device).view(1, 2, 1, 1)
-    return F.interpolate(flow, size=size, mode="bilinear", align_corners=False) * scale
+    larger = F.interpolate(flow, size=size, mode="bilinear", align_corners=False)
+    return torch.cat([larger[:, :1] * (size[1] / w), larger[:, 1:] * (size[0] / h)], dim=1)
 
 
 def local_correlation(

@@ -23,6 +23,7 @@ from ca_model.paper_net import PaperNet
 from ca_model.presets import PRESETS, preset
 from ca_model.semantic import SemanticEncoder
 from ca_model.state import Keyframe, Recollection, RecurrentState
+from ca_model.stepper import Stepper
 from ca_model.streaming import FirstStep, NextStep, ReferenceStep, join_references
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "RecurrentState",
     "ReferenceStep",
     "SemanticEncoder",
+    "Stepper",
     "choose_device",
     "colorize_clip",
     "count_cost",

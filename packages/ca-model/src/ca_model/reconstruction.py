@@ -102,6 +102,8 @@ class CopyReconstruction(nn.Module):
         review: amends the choice between the copies by a look at them, once all are made.
     """
 
+    smoothing: Float[Tensor, "9 1 1"]
+
     def __init__(self, config: CopyConfig) -> None:
         super().__init__()
         follows, heads, width = config.follows_flow, config.heads, config.width
@@ -133,6 +135,7 @@ class CopyReconstruction(nn.Module):
         decided = (1 + copies + len(SMOOTHING)) * 4
         self.output = nn.Conv2d(fine, decided, 3, padding=1)
         self.review = _Review(copies, fine, decided)
+        self.register_buffer("smoothing", torch.tensor(SMOOTHING)[:, None, None], persistent=False)
         shares = () if self.choose_recalled is None else (self.choose_recalled,)
         for layer in (self.choose_head, self.enlarge, self.output, *shares):
             nn.init.zeros_(layer.weight)
@@ -166,7 +169,7 @@ class CopyReconstruction(nn.Module):
         carried, error, known = self._choose(past, references.matched, shares)
         mask = (logit + PRIOR_LOGIT - PRIOR_SLOPE * error).sigmoid() * known
         ab = (attended + mask * (carried - attended) + correction).clamp(-1, 1)
-        shown = convex_upsample(ab, shares[-1] + ab.new_tensor(SMOOTHING)[:, None, None], 1)
+        shown = convex_upsample(ab, shares[-1] + self.smoothing, 1)
         if self.track is not None and keyframe is None:
             keyframe = Keyframe.at(lightness, ab)
         memory = None if self.remember is None else self.remember(coarse).tanh()

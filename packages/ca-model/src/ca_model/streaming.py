@@ -45,10 +45,7 @@ class ReferenceStep(nn.Module):
         Returns:
             `keys` and `values` for the attention; `lightness`, `ab`, `features`, `valid` and `number` for the matching.
         """
-        encoded = self.network.encode_references([still])
-        assert encoded.atlas is not None
-        found = {"keys": encoded.tokens.keys, "values": encoded.tokens.values} | encoded.atlas._asdict()
-        return found | {"valid": found["valid"].to(still.dtype)}
+        return reference_tensors(self.network.encode_references([still]))
 
 
 class FirstStep(nn.Module):
@@ -111,6 +108,14 @@ class NextStep(nn.Module):
             ab/110, confidence in [0, 1], and the state for the next frame.
         """
         return _step(self.network, lightness, references, state)
+
+
+def reference_tensors(references: EncodedReferences) -> dict[str, Float[Tensor, "..."]]:
+    """Encoded references of a copying network as flat named tensors; `ReferenceStep` says which."""
+    assert references.atlas is not None  # a network that matches has one
+    valid = references.atlas.valid.to(references.atlas.lightness.dtype)
+    tokens = {"keys": references.tokens.keys, "values": references.tokens.values}
+    return tokens | references.atlas._asdict() | {"valid": valid}
 
 
 def join_references(stills: list[dict[str, Float[Tensor, "..."]]]) -> dict[str, Float[Tensor, "..."]]:
