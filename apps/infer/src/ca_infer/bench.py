@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,7 +12,17 @@ from typing import Any
 import ca_model
 import torch
 from ca_film import load_weights
-from ca_model import ColorAlignNet, count_cost, for_inference, peak_memory
+from ca_model import (
+    ColorAlignNet,
+    EncodedReferences,
+    ModelError,
+    Stepper,
+    count_cost,
+    for_inference,
+    peak_memory,
+)
+from jaxtyping import Float
+from torch import Tensor
 
 __all__ = ["BenchReport", "bench", "load_network"]
 
@@ -35,6 +45,8 @@ class BenchReport:
             products timed between the frames.
         product_gflop_per_frame: 1e9 operations of that product that take as long as a frame; the same on a fast and a
             slow machine, and as large as `gflop_per_frame` where nothing is lost.
+        stepper_seconds_per_frame: median through fixed buffers (`Stepper`): on a GPU one captured graph a frame; None for
+            a network that has no explicit state.
         stages: median seconds per frame of the parts of the network; `other` is the rest.
     """
 
@@ -45,6 +57,7 @@ class BenchReport:
     peak_rss_mib: float
     product_gflops: float
     product_gflop_per_frame: float
+    stepper_seconds_per_frame: float | None
     stages: dict[str, float]
 
     def as_dict(self) -> dict[str, Any]:
@@ -101,6 +114,7 @@ def bench(
             if number % _PRODUCT_EVERY == 0:
                 matrix @ matrix  # brings its memory back to the cache; what is timed is the product
                 products.append(clock.lap(lambda: matrix @ matrix)["whole"])
+    stepped = _stepped(model, tokens, [frame.roll(step, -1) for step in range(frames + _WARM_UP)], clock)
     rows = rows[_WARM_UP:]
     whole = statistics.median(row["whole"] for row in rows)
     names = [name for name in rows[-1] if name != "whole"]
@@ -115,8 +129,24 @@ def bench(
         peak_rss_mib=peak_memory() / 2**20,
         product_gflops=rate,
         product_gflop_per_frame=whole * rate,
+        stepper_seconds_per_frame=stepped,
         stages=stages,
     )
+
+
+def _stepped(
+    model: ColorAlignNet,
+    references: EncodedReferences,
+    frames: Sequence[Float[Tensor, "1 1 h w"]],
+    clock: _Clock,
+) -> float | None:
+    """Median seconds per frame through fixed buffers, after a warm-up in which a GPU captures its graph."""
+    try:
+        stepper = Stepper(model, references)
+    except ModelError:
+        return None
+    seconds = [clock.lap(lambda frame=frame: stepper(frame))["whole"] for frame in frames]
+    return statistics.median(seconds[_WARM_UP:])
 
 
 class _Clock:
