@@ -37,9 +37,13 @@ def test_blocks_equal_the_formula(monkeypatch: pytest.MonkeyPatch, sharpness: fl
 def test_fused_kernel_with_gradients_equals_the_formula():
     query, keys, values = tensors(4.0)
     query.requires_grad_()
-    for found, expected in zip(expectation(query, keys, values, V), written_out(query, keys, values), strict=True):
+    for found, expected in zip(
+        expectation(query, keys, values, V), written_out(query, keys, values), strict=True
+    ):
         torch.testing.assert_close(found, expected)
-        (one,), (other,) = (torch.autograd.grad(x.square().sum(), query, retain_graph=True) for x in (found, expected))
+        (one,), (other,) = (
+            torch.autograd.grad(x.square().sum(), query, retain_graph=True) for x in (found, expected)
+        )
         torch.testing.assert_close(one, other)
 
 

@@ -53,7 +53,9 @@ def network():
 def expected(network, frames: torch.Tensor, still: torch.Tensor) -> torch.Tensor:
     made = for_inference(network)
     with torch.no_grad():
-        return torch.cat([out.ab[:, 0] for out in made.stream(frames.split(1), made.encode_references([still]))])
+        return torch.cat(
+            [out.ab[:, 0] for out in made.stream(frames.split(1), made.encode_references([still]))]
+        )
 
 
 @pytest.mark.slow

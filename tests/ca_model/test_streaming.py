@@ -55,7 +55,9 @@ def test_inference_changes_nothing_but_rounding(model, count: int):
         found = streamed(made, made.encode_references(stills(count)))
     for one, other in zip(expected, found, strict=True):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=0)
-    assert all(parameter.requires_grad for parameter in model.parameters()), "the original can still be trained"
+    assert all(parameter.requires_grad for parameter in model.parameters()), (
+        "the original can still be trained"
+    )
 
 
 def test_inference_folds_the_classifier_and_a_shut_gate():

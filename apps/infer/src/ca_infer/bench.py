@@ -45,8 +45,8 @@ class BenchReport:
             products timed between the frames.
         product_gflop_per_frame: 1e9 operations of that product that take as long as a frame; the same on a fast and a
             slow machine, and as large as `gflop_per_frame` where nothing is lost.
-        stepper_seconds_per_frame: median through fixed buffers (`Stepper`): on a GPU one captured graph a frame; None for
-            a network that has no explicit state.
+        stepper_seconds_per_frame: median through fixed buffers (`Stepper`): on a GPU one captured graph a frame; None
+            for a network that has no explicit state.
         stages: median seconds per frame of the parts of the network; `other` is the rest.
     """
 

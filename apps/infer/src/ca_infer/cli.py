@@ -211,7 +211,9 @@ def export(
     weights: Annotated[str | None, typer.Option(help="As for colorize.")] = None,
     form: Annotated[
         str,
-        typer.Option("--format", help="safetensors (weights), torch or onnx (programs that run by themselves)."),
+        typer.Option(
+            "--format", help="safetensors (weights), torch or onnx (programs that run by themselves)."
+        ),
     ] = "safetensors",
     half: Annotated[bool, typer.Option("--half", help="Store half precision: half the size.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,

@@ -18,8 +18,8 @@ __all__ = ["FORMATS", "export_programs"]
 
 # Ending of a program in each format.
 FORMATS = {"torch": ".pt2", "onnx": ".onnx"}
-# Sides are multiples of 16 from 112 up, so that the flow's pyramid has all its levels; this is what the graphs are traced
-# with, prime multiples, so that no size is taken for another.
+# Sides are multiples of 16 from 112 up, so that the flow's pyramid has all its levels; this is what the graphs are
+# traced with, prime multiples, so that no size is taken for another.
 _STRIDE, _LEAST = 16, 7
 _TRACED, _STILL = (11 * _STRIDE, 13 * _STRIDE), (17 * _STRIDE, 19 * _STRIDE)
 
@@ -54,7 +54,9 @@ def export_programs(network: ColorAlignNet, folder: Path, form: str) -> list[Pat
             about[name] = {"inputs": inputs, "outputs": outputs}
             files.append(path)
     listing = folder / "programs.json"
-    listing.write_text(json.dumps({"multiple_of": _STRIDE, "least": _LEAST * _STRIDE, "programs": about}, indent=1))
+    listing.write_text(
+        json.dumps({"multiple_of": _STRIDE, "least": _LEAST * _STRIDE, "programs": about}, indent=1)
+    )
     return [*files, listing]
 
 

@@ -4,10 +4,10 @@ Departures from a textbook cross-attention, and why:
 
 - Queries and keys have unit length and one learnt temperature per head, so a logit is a cosine similarity:
   comparable between films, and a measure of confidence.
-- The value carries, besides its own channels, whatever the caller wants *copied* (the references' ab) and the
-  normalised key itself (`expectation` says when it is read). The attended key times the query is the cosine similarity the attention expects,
-  `sum_i A_i cos(q, k_i)`. Unlike a log-sum-exp it does not grow with the number of tokens: repeating the
-  references leaves it alone, and a reference that nothing matches hardly moves it.
+- The value carries, besides its own channels, whatever the caller wants *copied* (the references' ab) and, for the
+  kernels that need it (`expectation`), the normalised key itself. The attended key times the query is the cosine
+  similarity the attention expects, `sum_i A_i cos(q, k_i)`. Unlike a log-sum-exp it does not grow with the number of
+  tokens: repeating the references leaves it alone, and a reference that nothing matches hardly moves it.
 - Query, key and value are padded with zeros to one width, a multiple of 8. Only then do the fused kernels
   (flash on CPU and GPU, memory-efficient on GPU) take them, and no n x m matrix is ever held (N3).
 """

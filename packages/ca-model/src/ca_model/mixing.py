@@ -41,7 +41,9 @@ def planes(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
     if x.is_contiguous() or torch.compiler.is_compiling():
         return x
     b, c, h, w = x.shape
-    return torch.stack([one.permute(1, 2, 0).reshape(h * w, c).t().contiguous() for one in x]).view(b, c, h, w)
+    return torch.stack([one.permute(1, 2, 0).reshape(h * w, c).t().contiguous() for one in x]).view(
+        b, c, h, w
+    )
 
 
 def pixel_shuffle(x: Float[Tensor, "b 4*c h w"]) -> Float[Tensor, "b c 2*h 2*w"]:
@@ -78,7 +80,12 @@ def around(error: Float[Tensor, "b 1 h w"], window: int) -> Float[Tensor, "b 1 h
     """Root mean square over the pixels around, a square of odd side `window`."""
     squared = torch.cat([error.square(), torch.ones_like(error)], dim=1)
     total, count = (
-        F.pad(squared, (window // 2,) * 4).unfold(-2, window, 1).sum(-1).unfold(-1, window, 1).sum(-1).split(1, dim=1)
+        F.pad(squared, (window // 2,) * 4)
+        .unfold(-2, window, 1)
+        .sum(-1)
+        .unfold(-1, window, 1)
+        .sum(-1)
+        .split(1, dim=1)
     )
     return (total / count).add(1e-8).sqrt()
 

@@ -12,7 +12,6 @@ and where places are matched with the references one by one, what was found ther
 import math
 
 import torch
-import torch.nn.functional as F
 from ca_align import (
     DeformAlign,
     FlowPropagation,
@@ -29,7 +28,15 @@ from torch import Tensor, nn
 from ca_model.body import make_body
 from ca_model.config import CopyConfig
 from ca_model.copies import CopyResult, Past, References
-from ca_model.mixing import around, convex_upsample, enlarge_copies, mix, pixel_shuffle, resize, unshuffled_conv
+from ca_model.mixing import (
+    around,
+    convex_upsample,
+    enlarge_copies,
+    mix,
+    pixel_shuffle,
+    resize,
+    unshuffled_conv,
+)
 from ca_model.state import Keyframe, RecurrentState
 
 # Lightness, carried ab (2), size of the motion's error, whether there is a previous frame.

@@ -17,7 +17,7 @@ Tensors = dict[str, Float[Tensor, "..."]]
 
 
 class Stepper:
-    """A shot coloured through fixed buffers: lightness and state in, ab, confidence and state out, at the same addresses.
+    """A shot coloured through fixed buffers: lightness in, ab and confidence out, the state between.
 
     On a GPU a frame is some thousand launches, and the launches take longer than the arithmetic; captured as one CUDA
     graph they are a single one. On a CPU the same steps are called, so that what is captured is what is tested.

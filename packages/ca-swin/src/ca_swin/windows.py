@@ -92,7 +92,7 @@ class FrozenWindowAttention(nn.Module):
         self, x: Float[Tensor, "bw n c"], mask: Float[Tensor, "windows n n"] | None = None
     ) -> Float[Tensor, "bw n c"]:
         """Attend within each window, as timm's."""
-        windows, n, c = x.shape
+        windows, n = x.shape[:2]
         q, k, v = self.qkv(x).view(windows, n, 3, self.heads, -1).permute(2, 0, 3, 1, 4).flatten(1, 2)
         bias = self.bias[None] if mask is None else mask[:, None] + self.bias
         bias = bias.repeat(windows // bias.shape[0], 1, 1, 1).flatten(0, 1)
