@@ -55,7 +55,7 @@ def test_references(
 ) -> None:
     film, out = make_film(), tmp_path / "out.mp4"
     rest = ("--weights", weights, "-o", out)
-    check(capsys, tmp_path, "Missing option '--refs'", "colorize", film, *rest)
+    check(capsys, tmp_path, "--refs must name at least one colour still", "colorize", film, *rest)
     (tmp_path / "refs").mkdir()
     check(capsys, tmp_path, "holds no images", "colorize", film, "--refs", tmp_path / "refs", *rest)
     check(capsys, tmp_path, "does not exist", "colorize", film, "--refs", tmp_path / "no.png", *rest)

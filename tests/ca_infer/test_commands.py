@@ -20,8 +20,20 @@ def test_bench_prints_exactly_the_promised_keys(capsys: pytest.CaptureFixture[st
     )
     report = json.loads(capsys.readouterr().out)
     assert set(report) == {
-        *("seconds_per_frame", "frames_per_second", "gflop_per_frame", "parameters", "peak_rss_mib", "stages")
+        *(
+            "seconds_per_frame",
+            "frames_per_second",
+            "gflop_per_frame",
+            "parameters",
+            "peak_rss_mib",
+            "stages",
+        ),
+        *("product_gflops", "product_gflop_per_frame", "stepper_seconds_per_frame"),
     }
+    assert report["product_gflop_per_frame"] == pytest.approx(
+        report["product_gflops"] * report["seconds_per_frame"]
+    )
+    assert report["stepper_seconds_per_frame"] > 0
     assert report["frames_per_second"] == pytest.approx(1 / report["seconds_per_frame"])
     assert report["parameters"] == ca_model.count_parameters(ca_model.create_model("tiny"))
     assert 0 < report["gflop_per_frame"] < 25

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from ca_model.mixing import around, convex_upsample, enlarge_copies
+from ca_model.mixing import around, convex_upsample, enlarge_copies, pixel_shuffle, planes, unshuffled_conv
+from torch.nn import functional as F
 
 
 def test_convex_upsample_equals_it_written_out():
@@ -51,3 +52,18 @@ def test_copies_are_enlarged_each_on_its_own():
     larger = enlarge_copies(copies, (10, 14))
     assert larger.shape == (2, 3, 2, 10, 14)
     torch.testing.assert_close(larger[:, 1:2], enlarge_copies(copies[:, 1:2], (10, 14)))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_planes_and_pixel_shuffle_equal_torchs(layout: torch.memory_format):
+    x = torch.randn(2, 12, 5, 7).contiguous(memory_format=layout)
+    assert planes(x).is_contiguous()
+    torch.testing.assert_close(planes(x), x, rtol=0, atol=0)
+    torch.testing.assert_close(pixel_shuffle(x), F.pixel_shuffle(x, 2), rtol=0, atol=0)
+
+
+def test_a_convolution_of_unshuffled_pixels_equals_that_of_torchs_order():
+    conv = torch.nn.Conv2d(4 * 3, 5, 3, padding=1).double()
+    maps = [torch.randn(2, channels, 6, 10, dtype=torch.float64) for channels in (1, 2)]
+    expected = conv(F.pixel_unshuffle(8 * torch.cat(maps, dim=1), 2))
+    torch.testing.assert_close(unshuffled_conv(conv, maps, gain=8.0), expected)

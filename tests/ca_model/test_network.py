@@ -111,7 +111,7 @@ def test_every_switch_runs_forward_and_backward(name: str, change: dict) -> None
     model = build(name, **change).train()
     output = model(clip(3, batch=2), torch.rand(2, 2, 3, 31, 47) - 0.5)
     assert output.ab.shape == (2, 3, 2, 37, 53)
-    loss = output.ab.square().mean() + sum(value.square().mean() for value in output.auxiliary.values())
+    loss = output.ab.square().mean() + sum(copy.ab.square().mean() for copy in output.copies.values())
     loss.backward()
     unreached = [key for key, value in model.named_parameters() if value.grad is None]
     assert unreached == [], "a parameter no output depends on stops distributed training"

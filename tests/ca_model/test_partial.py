@@ -110,8 +110,8 @@ def test_copies_are_colors_of_the_opaque_part() -> None:
     picture[:, 1:] = torch.where(left(picture, 48), 0.5, -0.5)
     lightness = picture[:, None, :1, :, 48:]
     with torch.no_grad():
-        whole = model(lightness, [picture]).auxiliary["copy_attended"]
-        partial = model(lightness, [picture], masks=[left(picture, 48)]).auxiliary["copy_attended"]
+        whole = model(lightness, [picture]).copies["attended"].ab
+        partial = model(lightness, [picture], masks=[left(picture, 48)]).copies["attended"].ab
     torch.testing.assert_close(partial, torch.full_like(partial, 0.5), atol=1e-3, rtol=0)
     assert whole.min() < 0.4
 
@@ -124,7 +124,7 @@ def test_a_still_with_nothing_opaque_in_one_sample_finds_nothing_there() -> None
         output = model(lightness, [picture], masks=[opaque])
         plain = model(lightness[1:], [picture[1:]])
     assert output.confidence[0].abs().max() == 0
-    assert output.auxiliary["copy_attended"][0].abs().max() == 0
+    assert output.copies["attended"].ab[0, 0].abs().max() == 0  # later frames also look at earlier ones
     torch.testing.assert_close(output.ab[1], plain.ab[0], atol=1e-5, rtol=1e-4)
 
 

@@ -95,3 +95,19 @@ def test_gradcheck(shift: int):
     block = make(2, heads=1, window=2)
     x = torch.randn(1, 3, 5, 2, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: run(block, x, shift), x)
+
+
+@pytest.mark.parametrize("shift", [(0, 0), (2, 2)])
+def test_a_frozen_block_is_the_same_function(shift: tuple[int, int]):
+    block = WindowBlock(6, heads=3, window=4, mlp_ratio=2.0).double()
+    torch.nn.init.normal_(block.attention.relative_position_bias_table)
+    x = torch.randn(2, 5, 7, 6, dtype=torch.float64)
+    mask = window_mask((5, 7), 4, shift).double()
+    expected = block(x, shift, mask)
+    block.freeze()
+    torch.testing.assert_close(block(x, shift, mask), expected)
+    whole = torch.randn(1, 8, 4, 6, dtype=torch.float64)
+    thawed = WindowBlock(6, heads=3, window=4, mlp_ratio=2.0).double()
+    expected = thawed(whole, (0, 0), None)
+    thawed.freeze()
+    torch.testing.assert_close(thawed(whole, (0, 0), None), expected)

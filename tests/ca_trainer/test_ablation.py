@@ -59,6 +59,7 @@ def test_ablate_trains_once_scores_and_prints_table_3(
         out.mkdir(parents=True)
         ca_model.save_model(make_model(recipe), out / "weights.safetensors")
         (out / "recipe.toml").write_text(recipe_to_toml(recipe))
+        (out / "provenance.json").write_text("{}")
         trained.append(out.parent.name)
         return TrainingResult(out, out / "weights.safetensors", recipe.steps, True, None, None)
 

@@ -252,15 +252,21 @@ def _colorize(source: Path, out: Path, options: ColorizeOptions) -> int:
 
 @app.command()
 def export(
-    out: Annotated[Path, typer.Option("-o", "--out", help="A .safetensors file.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="A .safetensors file; a folder for programs.")],
     weights: Annotated[str | None, typer.Option(help="As for colorize.")] = None,
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format", help="safetensors (weights), torch or onnx (programs that run by themselves)."
+        ),
+    ] = "safetensors",
     half: Annotated[bool, typer.Option("--half", help="Store half precision: half the size.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
 ) -> None:
-    """Write weights to a safetensors file of their own."""
+    """Write weights to a safetensors file of their own, or the network as programs."""
     from ca_infer.export import export as run
 
-    print(run(weights, out, half=half, overwrite=overwrite))
+    print(run(weights, out, form=form, half=half, overwrite=overwrite))
 
 
 @app.command()

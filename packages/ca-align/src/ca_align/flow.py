@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-# Sampling far outside any frame is one and the same border pixel; the bound, in halves of the map, keeps grid_sample's
-# integers in range.
+# Sampling far outside any frame is one and the same border pixel; the bound, in halves of the map, keeps the integers
+# of bicubic sampling in range.
 _MAX_HALVES = 1e3
 # A guess is sharpened at a quarter and at half size, with so many steps on each, and compared at half size over so many
 # pixels; it must explain this much more. Chosen on training clips; see `estimate_flow`.
@@ -45,21 +45,34 @@ def warp(
             f"flow: expected ({moving.shape[0]}, 2, h, w) in (x, y) pixels, got {tuple(flow.shape)}; "
             "give one flow for each map of the batch"
         )
-    h, w = moving.shape[-2:]
     # Coordinates need more digits than half precision has: 0.5 px at column 1000 is not representable in bf16.
     flow = flow.to(torch.promote_types(flow.dtype, torch.float32))
-    # In units of grid_sample, a half of the map being 1; few passes, for this is most of what a flow costs.
+    grid = _halves(flow, moving)
+    if mode == "bicubic":
+        # It rounds before it looks where the map ends.
+        grid = grid.clamp(-_MAX_HALVES, _MAX_HALVES)
+    return _sample(moving, grid, mode)
+
+
+def _halves(flow: Float[Tensor, "b 2 h w"], moving: Float[Tensor, "b c h2 w2"]) -> Float[Tensor, "b 2 h w"]:
+    """Where a flow points, in halves of the map: the unit of grid_sample."""
+    h, w = moving.shape[-2:]
     y, x = (
         torch.arange(1, 2 * n, 2, dtype=flow.dtype, device=flow.device) / side - 1
         for n, side in zip(flow.shape[-2:], (h, w), strict=True)
     )
-    places = (
-        torch.add(start, part, alpha=2 / side).clamp(-_MAX_HALVES, _MAX_HALVES)
-        for start, part, side in ((x, flow[:, 0], w), (y[:, None], flow[:, 1], h))
+    return torch.cat(
+        [torch.add(x, flow[:, :1], alpha=2 / w), torch.add(y[:, None], flow[:, 1:], alpha=2 / h)], dim=1
     )
-    grid = torch.stack(tuple(places), dim=-1)
+
+
+def _sample(
+    moving: Float[Tensor, "b c h2 w2"], grid: Float[Tensor, "b 2 h w"], mode: str
+) -> Float[Tensor, "b c h w"]:
+    """Sample at places in halves of the map."""
+    # The grid stays in planes: interleaving x and y would cost as much as sampling, and grid_sample reads both.
     sampled = F.grid_sample(
-        moving.to(grid.dtype), grid, mode=mode, padding_mode="border", align_corners=False
+        moving.to(grid.dtype), grid.movedim(1, -1), mode=mode, padding_mode="border", align_corners=False
     )
     return sampled.to(moving.dtype)
 
@@ -67,8 +80,8 @@ def warp(
 def resize_flow(flow: Float[Tensor, "b 2 h w"], size: tuple[int, int]) -> Float[Tensor, "b 2 h2 w2"]:
     """Bring a flow to another grid `(h, w)`, its values scaled with it (bilinear)."""
     h, w = flow.shape[-2:]
-    scale = torch.tensor([size[1] / w, size[0] / h], dtype=flow.dtype, device=flow.device).view(1, 2, 1, 1)
-    return F.interpolate(flow, size=size, mode="bilinear", align_corners=False) * scale
+    larger = F.interpolate(flow, size=size, mode="bilinear", align_corners=False)
+    return torch.cat([larger[:, :1] * (size[1] / w), larger[:, 1:] * (size[0] / h)], dim=1)
 
 
 def local_correlation(
@@ -104,61 +117,55 @@ def local_correlation(
 
 
 def box_mean(x: Float[Tensor, "b c h w"], window: int) -> Float[Tensor, "b c h w"]:
-    """Mean over `window x window` pixels (odd), the border replicated.
+    """Mean over `window x window` pixels (odd), the border replicated."""
+    return box_sum(x, window) / window**2
 
-    The sum over a window is put together from sums over windows of 1, 2, 4, ... pixels: a handful of vectorised
-    additions per axis, where a pooling operator visits `window` pixels one by one.
+
+def box_sum(x: Float[Tensor, "b c h w"], window: int) -> Float[Tensor, "b c h w"]:
+    """Sum over `window x window` pixels (odd), the border replicated.
+
+    On a CPU rows are added first, then columns, both as sums over overlapping views: a pooling operator visits all
+    `window^2` pixels one by one and takes fifteen times as long. Elsewhere one kernel that pools beats several.
     """
-    radius = window // 2
-    padded = F.pad(x, (radius,) * 4, mode="replicate")
-    for axis in (-2, -1):
-        length = x.shape[axis]
-        piece, width, done = padded, 1, 0
-        total: Float[Tensor, "b c _h _w"] | None = None
-        while done < window:
-            if window & width:
-                part = piece.narrow(axis, done, length)
-                total = part if total is None else total + part
-                done += width
-            if done < window:
-                extent = piece.shape[axis] - width
-                piece = piece.narrow(axis, 0, extent) + piece.narrow(axis, width, extent)
-                width *= 2
-        assert total is not None
-        padded = total
-    return padded / window**2
+    padded = F.pad(x, (window // 2,) * 4, mode="replicate")
+    if x.device.type != "cpu" or torch.compiler.is_exporting():
+        return F.avg_pool2d(padded, window, stride=1, divisor_override=1)
+    return padded.unfold(-2, window, 1).sum(dim=-1).unfold(-1, window, 1).sum(dim=-1)
 
 
 def _median3(flow: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b 2 h w"]:
     """Median over 3 x 3 pixels: single wrong vectors disappear, motion boundaries stay."""
-    h, w = flow.shape[-2:]
     padded = F.pad(flow, (1, 1, 1, 1), mode="replicate")
-    shifted = [padded[..., y : y + h, x : x + w] for y in range(3) for x in range(3)]
-    low, mid, high = (
-        list(part) for part in zip(*(_sort3(*shifted[3 * i : 3 * i + 3]) for i in range(3)), strict=True)
+    above, here, below = (padded.narrow(-2, start, flow.shape[-2]) for start in range(3))
+    least, most = torch.minimum(above, here), torch.maximum(above, here)
+    low, high = torch.minimum(least, below), torch.maximum(most, below)
+    middle = torch.maximum(least, torch.minimum(most, below))
+    # Median of nine from three sorted columns: max of minima, median of middles, min of maxima, then their median.
+    lows, middles, highs = (
+        [part.narrow(-1, start, flow.shape[-1]) for start in range(3)] for part in (low, middle, high)
     )
-    # Median of nine from three sorted triples: max of minima, median of middles, min of maxima, then their median.
-    minima = torch.maximum(torch.maximum(low[0], low[1]), low[2])
-    maxima = torch.minimum(torch.minimum(high[0], high[1]), high[2])
-    return _sort3(minima, _sort3(mid[0], mid[1], mid[2])[1], maxima)[1]
+    minima = torch.maximum(torch.maximum(lows[0], lows[1]), lows[2])
+    maxima = torch.minimum(torch.minimum(highs[0], highs[1]), highs[2])
+    return _middle(minima, _middle(*middles), maxima)
 
 
-def _sort3(
+def _middle(
     a: Float[Tensor, "*any"], b: Float[Tensor, "*any"], c: Float[Tensor, "*any"]
-) -> tuple[Float[Tensor, "*any"], Float[Tensor, "*any"], Float[Tensor, "*any"]]:
-    small, large = torch.minimum(a, b), torch.maximum(a, b)
-    middle, large = torch.minimum(large, c), torch.maximum(large, c)
-    return torch.minimum(small, middle), torch.maximum(small, middle), large
+) -> Float[Tensor, "*any"]:
+    """The middle one of three numbers."""
+    return torch.maximum(torch.minimum(a, b), torch.minimum(torch.maximum(a, b), c))
 
 
-def _gradient(x: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 2 h w"]:
-    """Central differences (d/dx, d/dy), the border replicated."""
+def _difference(x: Float[Tensor, "b 1 h w"]) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
+    """Difference of the neighbours along x and along y, twice the gradient; the border replicated."""
     padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
-    dx = padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]
-    dy = padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]
-    return torch.cat([dx, dy], dim=1) / 2
+    return (
+        padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2],
+        padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1],
+    )
 
 
+@torch.no_grad()
 def refine_flow(
     flow: Float[Tensor, "b 2 h w"],
     target: Float[Tensor, "b 1 h w"],
@@ -192,6 +199,10 @@ def refine_flow(
     Raises:
         ValueError: if the window is even or the frames are no lightness of one batch.
     """
+    if damping <= 0:
+        raise ValueError(
+            f"damping: expected a positive number, got {damping}; without it a flat window has no answer"
+        )
     if window < 1 or window % 2 == 0:
         raise ValueError(f"window: expected a positive odd number of pixels, got {window}")
     if target.shape[:2] != moving.shape[:2] or target.shape[1] != 1:
@@ -199,32 +210,58 @@ def refine_flow(
             f"target, moving: expected lightness of one batch (b, 1, h, w), got {tuple(target.shape)} and "
             f"{tuple(moving.shape)}"
         )
-    gradient = _gradient(target)
-    warped = warp(moving, flow)
+    warped = _sample(moving, _halves(flow, moving), "bilinear")
     residual = target - warped
-    cost = box_mean(residual.square(), window)
-    for _ in range(iterations):
-        g = torch.lerp(gradient, _gradient(warped), 0.5)
-        gx, gy = g[:, :1], g[:, 1:]
-        weighted = g / torch.addcmul(residual.new_ones(()), residual, residual, value=tolerance**-2)
-        products = torch.cat([weighted * gx, weighted[:, 1:] * gy, weighted * residual], dim=1)
-        xx, xy, yy, xr, yr = box_mean(products, window).split(1, dim=1)
-        xx, yy = xx + damping, yy + damping
-        to_x, to_y, determinant = (
-            torch.addcmul(one * other, xy, third, value=-1)
-            for one, other, third in ((yy, xr, yr), (xx, yr, xr), (xx, yy, xy))
-        )
-        step = torch.cat([to_x, to_y], dim=1) / determinant
-        proposed = flow + step.clamp(-1.0, 1.0)
-        proposed_warped = warp(moving, proposed)
-        proposed_residual = target - proposed_warped
-        proposed_cost = box_mean(proposed_residual.square(), window)
-        better = proposed_cost <= cost * 1.02 + 1e-7
-        flow = torch.where(better, proposed, flow)
-        warped = torch.where(better, proposed_warped, warped)
-        residual = torch.where(better, proposed_residual, residual)
-        cost = torch.where(better, proposed_cost, cost)
+    bound: Float[Tensor, "b 1 h w"] | None = None
+    for iteration in range(1, iterations + 1):
+        step = _lucas_kanade(target + warped, residual, window, damping, tolerance)
+        warped_then = _sample(moving, _halves(flow + step, moving), "bilinear")
+        residual_then = target - warped_then
+        if bound is None:
+            bound = _allowed(residual, window)
+        better = box_sum(residual_then.square(), window).le_(bound)  # 1 or 0
+        flow = torch.addcmul(flow, step, better)
+        if iteration < iterations:
+            warped = torch.lerp(warped, warped_then, better)
+            residual = target - warped
+            bound = torch.lerp(bound, _allowed(residual_then, window), better)
     return flow
+
+
+def _allowed(residual: Float[Tensor, "b 1 h w"], window: int) -> Float[Tensor, "b 1 h w"]:
+    """How large the summed squared residual of a window may be after a step that still counts as no worse."""
+    return box_sum(residual.square(), window).mul_(1.02).add_(1e-7 * window**2)
+
+
+def _lucas_kanade(
+    summed: Float[Tensor, "b 1 h w"],
+    residual: Float[Tensor, "b 1 h w"],
+    window: int,
+    damping: float,
+    tolerance: float,
+) -> Float[Tensor, "b 2 h w"]:
+    """One step of `refine_flow`, of at most a pixel; `summed` is the sum of both frames.
+
+    Windows are summed, not averaged, the gradient of both frames is taken four times and rho over tolerance^2: factors
+    that the damping can bear as well are not worth a pass over the picture.
+    """
+    gain = 4.0
+    gx, gy = _difference(summed)
+    softness = torch.addcmul(residual.new_full((), tolerance**2), residual, residual)
+    wx, wy = gx / softness, gy / softness
+    products = torch.cat([wx * gx, wy * gy, wx * gy, wx * residual, wy * residual], dim=1)
+    xx, yy, xy, xr, yr = (
+        box_sum(products, window)
+        .add_(
+            products.new_tensor([damping * (gain * window / tolerance) ** 2] * 2 + [0.0] * 3)[:, None, None]
+        )
+        .split(1, dim=1)
+    )
+    # Solved by elimination: y first, of what x cannot explain.
+    ratio = xy / xx
+    y = torch.addcmul(yr, ratio, xr, value=-1).div_(torch.addcmul(yy, ratio, xy, value=-1))
+    x = torch.addcmul(xr, xy, y, value=-1).div_(xx)
+    return torch.cat([x, y], dim=1).mul_(gain).clamp_(-1.0, 1.0)
 
 
 def estimate_flow(

@@ -69,6 +69,8 @@ def match_features(
     b, _, h, w = target.shape
     columns = moving.shape[-1]
     rows = max(1, _ENTRIES_AT_ONCE // (b * w * moving.shape[-2] * columns))
+    if torch.compiler.is_compiling():
+        rows = h  # a graph for frames of any size has no number of bands
     best = target.new_full((b, moving.shape[-2] * columns), -torch.inf)
     origin = torch.zeros_like(best, dtype=torch.long)
     cells, similarities = [], []
@@ -83,10 +85,10 @@ def match_features(
         inner = slice(top - first, top - first + min(rows, h - top))
         cell, similarity = _agree(table, columns, inner, None if hidden is None else hidden[..., near, :])
         offset = (near.start or 0) * columns
-        there, value = slice(offset, offset + table.shape[-1]), table[:, inner].flatten(1, 2).max(dim=1)
-        newer = value.values > best[:, there]
-        best[:, there] = torch.where(newer, value.values, best[:, there])
-        origin[:, there] = torch.where(newer, value.indices + top * w, origin[:, there])
+        there, (value, place) = slice(offset, offset + table.shape[-1]), _best_targets(table[:, inner])
+        newer = value > best[:, there]
+        best[:, there] = torch.where(newer, value, best[:, there])
+        origin[:, there] = torch.where(newer, place + top * w, origin[:, there])
         cells.append(cell + offset)
         similarities.append(similarity)
     cell = torch.cat(cells, dim=1)
@@ -124,6 +126,26 @@ def _similarity(
     return table if valid is None else table.masked_fill_(~valid.flatten(2)[:, :, None], _FORBIDDEN)
 
 
+# The place of the largest entry is found in two steps, the row and then the place in it: the largest value of many is
+# several times as fast as its place. Of equal entries both take the first, as argmax does.
+def _best_cells(table: Float[Tensor, "b r w m"], columns: int) -> Int[Tensor, "b r w"]:
+    """The cell of the moving map that each target resembles most, row-major."""
+    rows = table.unflatten(-1, (-1, columns))
+    row = rows.amax(dim=-1).argmax(dim=-1)
+    cells = rows.gather(3, row[..., None, None].expand(-1, -1, -1, 1, columns))[..., 0, :]
+    return row * columns + cells.argmax(dim=-1)
+
+
+def _best_targets(
+    table: Float[Tensor, "b r w m"],
+) -> tuple[Float[Tensor, "b m"], Int[Tensor, "b m"]]:
+    """The target that each cell of the moving map resembles most, row-major, and how much."""
+    w = table.shape[2]
+    value, row = table.amax(dim=2).max(dim=1)
+    column = table.gather(1, row[:, None, None].expand(-1, 1, w, -1))[:, 0].argmax(dim=1)
+    return value, row * w + column
+
+
 def _agree(
     table: Float[Tensor, "b r w m"], columns: int, inner: slice, hidden: Bool[Tensor, "b 1 h2 w2"] | None
 ) -> tuple[Int[Tensor, "b r2 w"], Float[Tensor, "b r2 w"]]:
@@ -133,11 +155,11 @@ def _agree(
     y, x = torch.meshgrid(
         torch.arange(r, device=table.device), torch.arange(w, device=table.device), indexing="ij"
     )
-    step = torch.tensor([(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)], device=table.device)
-    around_y = (y[inner][None] + step[:, 0, None, None]).clamp(0, r - 1)  # 9 r' w
-    around_x = (x[inner][None] + step[:, 1, None, None]).clamp(0, w - 1)
+    step = torch.arange(9, device=table.device)[:, None, None]
+    around_y = (y[inner][None] + step // 3 - 1).clamp(0, r - 1)  # 9 r' w
+    around_x = (x[inner][None] + step % 3 - 1).clamp(0, w - 1)
     around = around_y * w + around_x
-    own = table.argmax(dim=-1).flatten(1)  # b (r w)
+    own = _best_cells(table, columns).flatten(1)  # b (r w)
     found = own[:, around]  # b 9 r' w
     move_y, move_x = found // columns - around_y, found % columns - around_x
     # Axes: batch, displacement, place in the window, row, column.

@@ -4,10 +4,10 @@ Departures from a textbook cross-attention, and why:
 
 - Queries and keys have unit length and one learnt temperature per head, so a logit is a cosine similarity:
   comparable between films, and a measure of confidence.
-- The value carries, besides its own channels, whatever the caller wants *copied* (the references' ab) and the
-  normalised key itself. The attended key times the query is the cosine similarity the attention expects,
-  `sum_i A_i cos(q, k_i)`. Unlike a log-sum-exp it does not grow with the number of tokens: repeating the
-  references leaves it alone, and a reference that nothing matches hardly moves it.
+- The value carries, besides its own channels, whatever the caller wants *copied* (the references' ab) and, for the
+  kernels that need it (`expectation`), the normalised key itself. The attended key times the query is the cosine
+  similarity the attention expects, `sum_i A_i cos(q, k_i)`. Unlike a log-sum-exp it does not grow with the number of
+  tokens: repeating the references leaves it alone, and a reference that nothing matches hardly moves it.
 - Query, key and value are padded with zeros to one width, a multiple of 8. Only then do the fused kernels
   (flash on CPU and GPU, memory-efficient on GPU) take them, and no n x m matrix is ever held (N3).
 - Tokens may be masked (a still of which only a part counts). One channel of that padding then holds a bias, 0 or
@@ -23,6 +23,7 @@ from einops import rearrange, repeat
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from ca_attention.expectation import expectation
 from ca_attention.tokens import (
     AttendedColor,
     ReferenceTokens,
@@ -124,6 +125,8 @@ class SourceReferenceAttention(nn.Module):
         self.norm = nn.LayerNorm(channels)
         self.log_temperature = nn.Parameter(torch.full((heads,), math.log(INITIAL_TEMPERATURE)))
         self.gamma = nn.Parameter(torch.zeros(()))
+        # Whether features are mixed at all, beside what is copied; see `leave_out_features`.
+        self.mixes = True
         if query_channels is not None:
             self.to_key.load_state_dict(self.to_query.state_dict())
 
@@ -165,14 +168,14 @@ class SourceReferenceAttention(nn.Module):
             check_beside("keys", keys, references)
         key = self._split_heads(self.to_key(compared))
         unit_key = normalize_tokens(key).to(key.dtype)
-        parts = [self._split_heads(self.to_value(values)), unit_key]
+        parts = [self._split_heads(self.to_value(values))] if self.mixes else []
         carried_channels = 0
         if carried is not None:
             copies = gather_tokens("carried", carried)
             check_beside("carried", carried, references)
             carried_channels = copies.shape[-1]
             parts.append(repeat(copies.to(key.dtype), "b m v -> b k m v", k=self.heads))
-        value = torch.cat(parts, dim=-1)
+        value = torch.cat([*parts, unit_key], dim=-1)
         width = padded_width(value.shape[-1])
         counts = gather_valid(valid, references)
         if counts is not None:
@@ -210,35 +213,52 @@ class SourceReferenceAttention(nn.Module):
             ValueError: if shapes do not belong together or the tokens are another module's.
         """
         compared = self._check(source, tokens, query)
-        _, _, h, w = source.shape
-        clips, _, _, width = tokens.keys.shape
+        h, w = source.shape[-2:]
+        clips, d = tokens.keys.shape[0], self.head_channels
         layout = "(b t) c h w -> b (t h w) c"
         projected = self._split_heads(self.to_query(rearrange(compared, layout, b=clips)))
         unit_query = normalize_tokens(projected)
         scaled = (unit_query * self.temperature[:, None, None]).to(projected.dtype)
-        if tokens.partial:
-            scaled = F.pad(scaled, (0, 1), value=1.0)
+        channels = d * self.mixes + tokens.carried_channels
+        attended, logit = (self._expectation_of_parts if tokens.partial else self._expectation)(
+            scaled, tokens, channels
+        )
+        features = source
+        if self.mixes:
+            color = self.norm(self.to_out(rearrange(attended[..., :d], "b k n d -> b n (k d)")))
+            features = source + self.gamma * rearrange(color, "b (t h w) c -> (b t) c h w", h=h, w=w)
+        similarity = rearrange(logit, "b k (t h w) -> (b t) k h w", h=h, w=w)
+        similarity = similarity / self.temperature[:, None, None]
+        copies = attended[..., d * self.mixes :]
+        return AttendedColor(
+            features=features,
+            confidence=similarity.amax(dim=1, keepdim=True).clamp(0.0, 1.0),
+            carried=rearrange(copies, "b k (t h w) v -> (b t) k v h w", h=h, w=w)
+            if tokens.carried_channels
+            else None,
+            similarity=similarity,
+            descriptors=rearrange(self._weighed(unit_query), "b k (t h w) d -> (b t) (k d) h w", h=h, w=w),
+        )
+
+    def _expectation(
+        self, query: Float[Tensor, "b k n d"], tokens: ReferenceTokens, channels: int
+    ) -> tuple[Float[Tensor, "b k n v"], Float[Tensor, "b k n"]]:
+        return expectation(query, tokens.keys, tokens.values, channels, largest=self._largest)
+
+    def _expectation_of_parts(
+        self, query: Float[Tensor, "b k n d"], tokens: ReferenceTokens, channels: int
+    ) -> tuple[Float[Tensor, "b k n v"], Float[Tensor, "b k n"]]:
+        """Of masked tokens: the query meets their bias with a 1; where all are masked, the expected key is 0."""
+        d, width = query.shape[-1], tokens.keys.shape[-1]
         attended = F.scaled_dot_product_attention(
-            F.pad(scaled, (0, width - scaled.shape[-1])),
-            tokens.keys.to(projected.dtype),
-            tokens.values.to(projected.dtype),
+            F.pad(F.pad(query, (0, 1), value=1.0), (0, width - d - 1)),
+            tokens.keys.to(query.dtype),
+            tokens.values.to(query.dtype),
             scale=1.0,
         )
-        d = self.head_channels
-        value, expected_key, copies, _ = attended.split(
-            [d, d, tokens.carried_channels, width - 2 * d - tokens.carried_channels], dim=-1
-        )
-        color = self.norm(self.to_out(rearrange(value, "b k n d -> b n (k d)")))
-        color = rearrange(color, "b (t h w) c -> (b t) c h w", h=h, w=w)
-        similarity = (expected_key.to(unit_query.dtype) * unit_query).sum(dim=-1)
-        similarity = rearrange(similarity, "b k (t h w) -> (b t) k h w", h=h, w=w)
-        carried = rearrange(copies, "b k (t h w) v -> (b t) k v h w", h=h, w=w)
-        return AttendedColor(
-            features=source + self.gamma * color,
-            confidence=similarity.amax(dim=1, keepdim=True).clamp(0.0, 1.0),
-            carried=carried if tokens.carried_channels else None,
-            similarity=similarity,
-        )
+        precise = torch.promote_types(query.dtype, torch.float32)
+        expected_key = attended[..., channels : channels + d].to(precise)
+        return attended[..., :channels], (expected_key * query.to(precise)).sum(dim=-1)
 
     def descriptors(self, query: Float[Tensor, "b q h w"]) -> Float[Tensor, "b k*d h w"]:
         """What all heads compare, as one vector of unit length in each place.
@@ -250,9 +270,31 @@ class SourceReferenceAttention(nn.Module):
             query: what `forward` takes by that name (the source, in a module without `query_channels`).
         """
         units = normalize_tokens(self._split_heads(self.to_query(rearrange(query, "b c h w -> b (h w) c"))))
+        return rearrange(self._weighed(units), "b k (h w) d -> b (k d) h w", h=query.shape[-2])
+
+    def _weighed(self, units: Float[Tensor, "b k n d"]) -> Float[Tensor, "b k n d"]:
+        """Queries of unit length, each head's by the root of its share in all temperatures."""
         share = (self.temperature / self.temperature.sum()).sqrt()
-        vectors = units * share[:, None, None]
-        return rearrange(vectors, "b k (h w) d -> b (k d) h w", h=query.shape[-2])
+        return units * share[:, None, None]
+
+    @property
+    def _largest(self) -> float | None:
+        """Size that no logit exceeds: the temperature, for a cosine does not exceed 1."""
+        if torch.compiler.is_compiling() or self.log_temperature.device.type != "cpu":
+            return None
+        return 1.01 * float(self.temperature.detach().max())
+
+    def leave_out_features(self, below: float = 1e-4) -> bool:
+        """For inference: attend without features where gamma has learnt to be nothing; tells whether it has.
+
+        The attended features come out of a LayerNorm, so that gamma is their size beside the source's. Encode the
+        references again: their tokens no longer hold the features' values.
+
+        Args:
+            below: the gamma that counts as nothing.
+        """
+        self.mixes = float(self.gamma.detach().abs()) >= below
+        return not self.mixes
 
     @torch.no_grad()
     def recall(
@@ -276,19 +318,20 @@ class SourceReferenceAttention(nn.Module):
         tokens = "b (k d) h w -> b k (h w) d"
         query, key = (rearrange(x, tokens, k=self.heads) for x in (target, moving))
         copied = repeat(carried.to(key.dtype), "b v h w -> b k (h w) v", k=self.heads)
-        value = torch.cat([key, copied], dim=-1)
+        value = torch.cat([copied, key], dim=-1)
         d, width = self.head_channels, padded_width(value.shape[-1])
         # The descriptors of a head have the length of the root of its share in all temperatures.
         total = self.temperature.sum().to(query.dtype)
-        attended = F.scaled_dot_product_attention(
-            F.pad(query * total, (0, width - d)),
+        copies, logit = expectation(
+            query * total,
             F.pad(key, (0, width - d)),
             F.pad(value, (0, width - value.shape[-1])),
-            scale=1.0,
+            carried.shape[1],
+            largest=self._largest,
         )
-        similarity = (attended[..., :d] * query).sum(dim=-1) * (total / self.temperature)[:, None]
+        similarity = logit / self.temperature[:, None]
         h, w = target.shape[-2:]
-        copies = rearrange(attended[..., d : value.shape[-1]], "b k (h w) v -> b k v h w", h=h)
+        copies = rearrange(copies, "b k (h w) v -> b k v h w", h=h)
         return copies, rearrange(similarity, "b k (h w) -> b k h w", w=w)
 
     @property
@@ -307,7 +350,7 @@ class SourceReferenceAttention(nn.Module):
     ) -> Float[Tensor, "b q h w"]:
         check_map("source", source, self.channels)
         check_batch(source, tokens)
-        width = padded_width(2 * self.head_channels + tokens.carried_channels)
+        width = padded_width((1 + self.mixes) * self.head_channels + tokens.carried_channels)
         expected = (self.heads, width)
         got = (tokens.keys.shape[1], tokens.keys.shape[3])
         if got != expected:

@@ -35,12 +35,14 @@ class AttendedColor(NamedTuple):
         confidence: how well the best head matched, in [0, 1]; 0 where the references do not cover the frame.
         carried: one copy per head of what `encode` was given as `carried`; None if it was given nothing.
         similarity: expected cosine similarity per head, in [-1, 1].
+        descriptors: `SourceReferenceAttention.descriptors` of the query; None of a transfer that compares nothing.
     """
 
     features: Float[Tensor, "b c h w"]
     confidence: Float[Tensor, "b 1 h w"]
     carried: Float[Tensor, "b k v h w"] | None
     similarity: Float[Tensor, "b k h w"]
+    descriptors: Float[Tensor, "b k*d h w"] | None = None
 
 
 def check_map(name: str, x: Float[Tensor, "b c h w"], channels: int) -> None:

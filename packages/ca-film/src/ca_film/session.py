@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from ca_model import ColorAlignNet, GivenColors
+from ca_model import ColorAlignNet, GivenColors, for_inference
 
 from ca_film.network.painter import Painter
 from ca_film.network.selection import Selection, select_references
@@ -63,7 +63,7 @@ class Session:
 
     @cached_property
     def _model(self) -> ColorAlignNet:
-        return self.loaded.model.to(self.device).eval()
+        return for_inference(self.loaded.model).to(self.device)
 
     def survey(self, cuts: Sequence[int] | None, progress: Progress) -> Survey:
         """Survey the film, and adopt what was found."""

@@ -18,12 +18,15 @@ from ca_model.cost import Cost, count_cost, count_parameters, peak_memory, reset
 from ca_model.device import choose_device
 from ca_model.errors import ModelError
 from ca_model.frames import ColorOutput, Copy, EncodedReferences, Given, GivenColors
+from ca_model.inference import for_inference
 from ca_model.network import ColorAlignNet
 from ca_model.paper_net import PaperNet
 from ca_model.partial import fill_hidden
 from ca_model.presets import PRESETS, preset
 from ca_model.semantic import SemanticEncoder
 from ca_model.state import Keyframe, Recollection, RecurrentState
+from ca_model.stepper import Stepper
+from ca_model.streaming import FirstStep, NextStep, ReferenceStep, join_references
 from ca_model.two_sided import backward_windows, blend_passes, colorize_both_ways
 
 __all__ = [
@@ -37,16 +40,20 @@ __all__ = [
     "CopyNet",
     "Cost",
     "EncodedReferences",
+    "FirstStep",
     "Given",
     "GivenColors",
     "Keyframe",
     "ModelError",
+    "NextStep",
     "PaperConfig",
     "PaperNet",
     "Prediction",
     "Recollection",
     "RecurrentState",
+    "ReferenceStep",
     "SemanticEncoder",
+    "Stepper",
     "backward_windows",
     "blend_passes",
     "choose_device",
@@ -58,6 +65,8 @@ __all__ = [
     "create_model",
     "fill_hidden",
     "find_weights",
+    "for_inference",
+    "join_references",
     "load_model",
     "peak_memory",
     "preset",

@@ -126,8 +126,8 @@ class CopyNet(ColorAlignNet):
         if self.matching is None:
             return Frame(lightness, maps, self._noisy(self.transfer(source, references.tokens)))
         attended = self.transfer(source, references.tokens, query=compared)
-        with torch.no_grad():
-            descriptors = self._attention.descriptors(compared.detach())
+        assert attended.descriptors is not None
+        descriptors = attended.descriptors.detach()
         assert references.atlas is not None  # made by the same network
         atlas = references.atlas.repeat(len(lightness) // len(references.atlas.lightness))
         matched = self.matching(lightness, descriptors, atlas)

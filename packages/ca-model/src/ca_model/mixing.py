@@ -1,10 +1,13 @@
 """Mixing copies of colour: per pixel, and over the pixels around, in ways by which no new value can arise."""
 
+from collections.abc import Sequence
+from itertools import product
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def convex_upsample(
@@ -21,14 +24,49 @@ def convex_upsample(
     Raises:
         ValueError: if `weights` has not `9 factor^2` channels.
     """
-    b, _, h, w = x.shape
+    b, c, h, w = x.shape
     if weights.shape != (b, 9 * factor**2, h, w):
         raise ValueError(f"weights: expected {(b, 9 * factor**2, h, w)}, got {tuple(weights.shape)}")
-    share = rearrange(weights, "b (n f g) h w -> b 1 n f g h w", n=9, f=factor).softmax(dim=2)
+    share = planes(weights).view(b, 9, 1, factor**2, h, w).softmax(dim=1)
     padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
-    around = torch.stack([padded[..., i : i + h, j : j + w] for i in range(3) for j in range(3)], dim=2)
-    mixed = (share * rearrange(around, "b c n h w -> b c n 1 1 h w")).sum(dim=2)
-    return rearrange(mixed, "b c f g h w -> b c (h f) (w g)")
+    mixed = x.new_zeros(b, c, factor**2, h, w)
+    for number, (i, j) in enumerate(product(range(3), range(3))):
+        mixed.addcmul_(share[:, number], padded[:, :, None, i : i + h, j : j + w])
+    return rearrange(mixed, "b c (f g) h w -> b c (h f) (w g)", f=factor)
+
+
+def planes(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    """The same map with each channel by itself in memory, by a transposition of matrices, which is several times as
+    fast as a copy of strided channels."""
+    if x.is_contiguous() or torch.compiler.is_compiling():
+        return x
+    b, c, h, w = x.shape
+    return torch.stack([one.permute(1, 2, 0).reshape(h * w, c).t().contiguous() for one in x]).view(
+        b, c, h, w
+    )
+
+
+def pixel_shuffle(x: Float[Tensor, "b 4*c h w"]) -> Float[Tensor, "b c 2*h 2*w"]:
+    """`torch.nn.functional.pixel_shuffle(x, 2)`, each channel by itself in memory."""
+    return rearrange(planes(x), "b (c i j) h w -> b c (h i) (w j)", i=2, j=2)
+
+
+def unshuffled_conv(
+    conv: nn.Conv2d, maps: Sequence[Float[Tensor, "b _c h w"]], *, gain: float = 1.0
+) -> Float[Tensor, "b o h2 w2"]:
+    """`conv(gain * pixel_unshuffle(cat(maps), 2))` in the order in which pixels lie in memory, channels last.
+
+    The weights are put in that order instead, which takes a hundredth of the time.
+    """
+    x = torch.cat([rearrange(one, "b c h w -> b h w c") for one in maps], dim=-1)
+    x = rearrange(x, "b (h i) (w j) c -> b h w (i j c)", i=2, j=2)
+    weight = rearrange(conv.weight, "o (c i j) y x -> o (i j c) y x", i=2, j=2)
+    return F.conv2d(
+        rearrange(x, "b h w c -> b c h w"),
+        (weight * gain).contiguous(memory_format=torch.channels_last),
+        conv.bias,
+        padding=conv.padding,
+    )
 
 
 def mix(
@@ -40,8 +78,16 @@ def mix(
 
 def around(error: Float[Tensor, "b 1 h w"], window: int) -> Float[Tensor, "b 1 h w"]:
     """Root mean square over the pixels around, a square of odd side `window`."""
-    radius = window // 2
-    return F.avg_pool2d(error.square(), window, 1, radius, count_include_pad=False).add(1e-8).sqrt()
+    squared = torch.cat([error.square(), torch.ones_like(error)], dim=1)
+    total, count = (
+        F.pad(squared, (window // 2,) * 4)
+        .unfold(-2, window, 1)
+        .sum(-1)
+        .unfold(-1, window, 1)
+        .sum(-1)
+        .split(1, dim=1)
+    )
+    return (total / count).add(1e-8).sqrt()
 
 
 def enlarge_copies(

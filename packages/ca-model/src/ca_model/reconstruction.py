@@ -10,9 +10,9 @@ and where places are matched with the references one by one, what was found ther
 """
 
 import math
+from typing import cast
 
 import torch
-import torch.nn.functional as F
 from ca_align import (
     DeformAlign,
     FlowPropagation,
@@ -30,7 +30,15 @@ from ca_model.body import make_body
 from ca_model.config import CopyConfig
 from ca_model.copies import CopyResult, Past, References, mix_in
 from ca_model.frames import Copy
-from ca_model.mixing import around, convex_upsample, enlarge_copies, mix, resize
+from ca_model.mixing import (
+    around,
+    convex_upsample,
+    enlarge_copies,
+    mix,
+    pixel_shuffle,
+    resize,
+    unshuffled_conv,
+)
 from ca_model.state import Keyframe, RecurrentState
 
 # Lightness, carried ab (2), size of the motion's error, whether there is a previous frame.
@@ -80,7 +88,8 @@ class _Review(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, fine: Float[Tensor, "b c h2 w2"], copies: list[Tensor]) -> Float[Tensor, "b d h2 w2"]:
-        seen = self.look(F.pixel_unshuffle(REVIEW_GAIN * torch.cat(copies, dim=1), 2))
+        conv, activation = cast(tuple[nn.Conv2d, nn.Module], tuple(self.look))
+        seen = activation(unshuffled_conv(conv, copies, gain=REVIEW_GAIN))
         return self.amend(self.compare(torch.cat([fine, seen], dim=1)))
 
 
@@ -101,6 +110,8 @@ class CopyReconstruction(nn.Module):
         choose_recalled: share of an earlier frame's copy in that of the references; None where none is recalled.
         review: amends the choice between the copies by a look at them, once all are made.
     """
+
+    smoothing: Float[Tensor, "9 1 1"]
 
     def __init__(self, config: CopyConfig) -> None:
         super().__init__()
@@ -133,6 +144,7 @@ class CopyReconstruction(nn.Module):
         decided = (1 + copies + len(SMOOTHING)) * 4
         self.output = nn.Conv2d(fine, decided, 3, padding=1)
         self.review = _Review(copies, fine, decided)
+        self.register_buffer("smoothing", torch.tensor(SMOOTHING)[:, None, None], persistent=False)
         shares = () if self.choose_recalled is None else (self.choose_recalled,)
         for layer in (self.choose_head, self.enlarge, self.output, *shares):
             nn.init.zeros_(layer.weight)
@@ -162,11 +174,11 @@ class CopyReconstruction(nn.Module):
         fine, coarse = self._features(evidence, past.memory, half, quarter, references)
         attended = convex_upsample(self._copy(coarse, references), self.enlarge(coarse), 4)
         decided = self.output(fine) + self.review(fine, [attended, *copies])
-        logit, correction, *shares = F.pixel_shuffle(decided, 2).split([1, 2, *self._shares], dim=1)
+        logit, correction, *shares = pixel_shuffle(decided).split([1, 2, *self._shares], dim=1)
         carried, error, known, mixed = self._choose(past, references.matched, shares)
         mask = (logit + PRIOR_LOGIT - PRIOR_SLOPE * error).sigmoid() * known
         ab = (attended + mask * (carried - attended) + correction).clamp(-1, 1)
-        shown = convex_upsample(ab, shares[-1] + ab.new_tensor(SMOOTHING)[:, None, None], 1)
+        shown = convex_upsample(ab, shares[-1] + self.smoothing, 1)
         if self.track is not None and keyframe is None:
             keyframe = Keyframe.at(lightness, ab)
         memory = None if self.remember is None else self.remember(coarse).tanh()
@@ -180,7 +192,7 @@ class CopyReconstruction(nn.Module):
 
     def _evidence(
         self, lightness: Float[Tensor, "b 1 h w"], past: Past, found: Matched | None
-    ) -> tuple[Float[Tensor, "b e h w"], list[Float[Tensor, "b 2 h w"]]]:
+    ) -> tuple[list[Float[Tensor, "b _e h w"]], list[Float[Tensor, "b 2 h w"]]]:
         """All that is known of a frame at full resolution, and the copies among it."""
         evidence, copies = [lightness, past.previous, past.error, past.known], [past.previous]
         if self.track is not None:
@@ -190,7 +202,7 @@ class CopyReconstruction(nn.Module):
             assert found is not None
             evidence += [*found, past.similarity, past.agreement]
             copies.append(found.ab)
-        return torch.cat(evidence, dim=1), copies
+        return evidence, copies
 
     def _choose(
         self, past: Past, found: Matched | None, shares: list[Float[Tensor, "b _s h w"]]
@@ -264,13 +276,14 @@ class CopyReconstruction(nn.Module):
 
     def _features(
         self,
-        evidence: Float[Tensor, "b e h w"],
+        evidence: list[Float[Tensor, "b _e h w"]],
         memory: Float[Tensor, "b m h4 w4"] | None,
         half: Float[Tensor, "b c2 h2 w2"],
         quarter: Float[Tensor, "b c4 h4 w4"],
         references: References,
     ) -> tuple[Float[Tensor, "b c h2 w2"], Float[Tensor, "b c h4 w4"]]:
-        evidence_half = self.evidence_half(F.pixel_unshuffle(evidence, 2))
+        conv, activation = cast(tuple[nn.Conv2d, nn.Module], tuple(self.evidence_half))
+        evidence_half = activation(unshuffled_conv(conv, evidence))
         evidence_quarter = self.evidence_quarter(evidence_half)
         if self.align is not None:
             evidence_quarter = self.align(evidence_quarter, self.align_to(quarter))

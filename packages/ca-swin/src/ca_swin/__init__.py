@@ -6,6 +6,7 @@ from ca_swin.fusion import SoftMaskFusion
 from ca_swin.recurrent import RecurrentReconstruction
 from ca_swin.swin import SwinReconstruction
 from ca_swin.unet import UNetReconstruction
+from ca_swin.windows import WindowBlock
 
 __all__ = [
     "ColorDecoder",
@@ -14,4 +15,5 @@ __all__ = [
     "StateEncoder",
     "SwinReconstruction",
     "UNetReconstruction",
+    "WindowBlock",
 ]

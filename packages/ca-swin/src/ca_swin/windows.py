@@ -73,6 +73,34 @@ def window_mask(
     return torch.zeros(apart.shape).masked_fill(apart, -math.inf)
 
 
+class FrozenWindowAttention(nn.Module):
+    """timm's `WindowAttention` for inference: its bias is looked up once, and added by the product of query and key.
+
+    Args:
+        attention: whose weights are taken over.
+    """
+
+    bias: Float[Tensor, "k n n"]
+
+    def __init__(self, attention: WindowAttention) -> None:
+        super().__init__()
+        self.qkv, self.proj = attention.qkv, attention.proj
+        self.heads, self.scale = attention.num_heads, attention.scale
+        self.register_buffer("bias", attention._get_rel_pos_bias()[0].detach(), persistent=False)
+
+    def forward(
+        self, x: Float[Tensor, "bw n c"], mask: Float[Tensor, "windows n n"] | None = None
+    ) -> Float[Tensor, "bw n c"]:
+        """Attend within each window, as timm's."""
+        windows, n = x.shape[:2]
+        q, k, v = self.qkv(x).view(windows, n, 3, self.heads, -1).permute(2, 0, 3, 1, 4).flatten(1, 2)
+        bias = self.bias[None] if mask is None else mask[:, None] + self.bias
+        bias = bias.repeat(windows // bias.shape[0], 1, 1, 1).flatten(0, 1)
+        weights = torch.baddbmm(bias, q, k.mT, alpha=self.scale).softmax(dim=-1)
+        out = torch.bmm(weights, v).view(windows, self.heads, n, -1)
+        return self.proj(out.transpose(1, 2).reshape(windows, n, -1))
+
+
 class WindowBlock(nn.Module):
     """Window attention and an MLP, each behind a layer norm and beside a shortcut (Eq. 8).
 
@@ -114,6 +142,10 @@ class WindowBlock(nn.Module):
         """
         x = x + self._attend(self.norm1(x), shift, mask)
         return x + self.mlp(self.norm2(x))
+
+    def freeze(self) -> None:
+        """Make ready for inference: the same function, whose attention is no longer trained."""
+        self.attention = FrozenWindowAttention(self.attention)
 
     def _attend(self, x: Tensor, shift: tuple[int, int], mask: Tensor | None) -> Tensor:
         _, h, w, c = x.shape

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from ca_model import for_inference
 from jaxtyping import Float, UInt8, UInt16
 from torch import Tensor
 
@@ -69,7 +70,7 @@ class Colorist:
         self.folder, self.project = folder, project
         self.size = network_size(film.format.shown_size, project.size, film.format.shown_pixel_aspect)
         self.loaded: LoadedModel = load_weights(project.weights)
-        self._model = self.loaded.model.to(choose_device(device)).eval()
+        self._model = for_inference(self.loaded.model).to(choose_device(device))
         self._painters: dict[tuple[str, ...], Painter] = {}
         self._growing: dict[str, GrowingColors] = {}
         self._covered: dict[str, UInt8[np.ndarray, " t"]] = {}
