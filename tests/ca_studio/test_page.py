@@ -68,7 +68,9 @@ def address(film: Path, repository: Path) -> Iterator[str]:
         "160x112",
     ]
     command += ["--state", str(film.parent / "state"), "--device", "cpu"]
-    process = subprocess.Popen(command, cwd=repository, env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"})
+    # NiceGUI takes a program started with pytest's variables for one of its own tests.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    process = subprocess.Popen(command, cwd=repository, env={**environment, "OMP_WAIT_POLICY": "PASSIVE"})
     url = f"http://127.0.0.1:{port}/"
     try:
         for _ in range(1200):
