@@ -73,6 +73,10 @@ class SwinReconstruction(nn.Module):
         return x + self.conv(rearrange(self.norm(y), "b h w c -> b c h w"))
 
     def _mask(self, size: tuple[int, int], shift: tuple[int, int], device: torch.device) -> Tensor | None:
+        if torch.compiler.is_exporting():
+            # A graph that serves any size makes its masks itself.
+            made = window_mask(size, self.window, shift, always=True)
+            return None if made is None else made.to(device)
         key = (size, shift, device)
         if key not in self._masks:
             # Two masks a size; training on crops of many sizes must not pile them up.

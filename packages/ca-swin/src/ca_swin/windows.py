@@ -38,7 +38,7 @@ def padding_to_windows(size: tuple[int, int], window: int) -> tuple[int, int]:
 
 
 def window_mask(
-    size: tuple[int, int], window: int, shift: tuple[int, int]
+    size: tuple[int, int], window: int, shift: tuple[int, int], *, always: bool = False
 ) -> Float[Tensor, "windows n n"] | None:
     """What is added to the logits of each window: 0 within a region, minus infinity between regions.
 
@@ -49,6 +49,7 @@ def window_mask(
         size: height and width of the map before padding.
         window: side of a window.
         shift: by how much rows and columns are rolled up and left.
+        always: a mask of zeros instead of None; for a graph that serves any size.
 
     Returns:
         One `window**2 x window**2` matrix per window, row after row; None if nothing is kept apart.
@@ -58,11 +59,11 @@ def window_mask(
         tensor([[0., 0., 0., 0.],
                 [0., -inf, 0., -inf]])
     """
-    if shift == (0, 0) and padding_to_windows(size, window) == (0, 0):
+    if not always and shift == (0, 0) and padding_to_windows(size, window) == (0, 0):
         return None
     wrapped, padded = [], []
     for length, roll in zip(size, shift, strict=True):
-        whole = math.ceil(length / window) * window
+        whole = length + -length % window
         origin = torch.arange(whole) + roll
         wrapped.append(origin >= whole)
         padded.append(origin % whole >= length)
