@@ -181,7 +181,7 @@ def go(page, frame: int) -> None:
     page.wait_for_selector(f"[data-testid=stage][data-frame='{frame}'][data-ready=true]")
 
 
-@pytest.mark.slow
+@pytest.mark.browser
 def test_look_paint_color_mend_export(page, film: Path) -> None:
     # Look: the cut is found, the arrows move, colours are not there yet.
     ready(page)
