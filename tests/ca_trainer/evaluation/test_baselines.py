@@ -90,9 +90,8 @@ def test_flow_of_a_tiny_frame_is_refused():
 def test_published_rows_on_a_real_clip(shared_data, method: str, expected: float):
     truth = FrameFolder(shared_data / "davis" / "blackswan").read()
     lab = rgb_to_lab(truth)
-    outputs = torch.stack(
-        list(BaselineColorizer(method).colorize("blackswan", iter(lab[:, :1]), {0: lab[0]}))
-    )
+    colored = BaselineColorizer(method).colorize("blackswan", iter(lab[:, :1]), {0: lab[0]})
+    outputs = torch.stack([one.frame for one in colored])
     assert psnr(outputs[1:], truth[1:]).mean().item() == pytest.approx(expected, abs=0.006)
 
 
