@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from ca_film import FilmError, Survey
+from ca_film.errors import BusyError
 from ca_film.output.sealed import SEAL_SIZE, GrowingFile, read_sealed
 from ca_film.output.work import WorkFolder, file_signature
 from ca_model import create_model
@@ -101,7 +102,7 @@ def test_two_states_are_kept_and_come_back_as_they_were(out: Path) -> None:
     states = [output.state for output in outputs]
     with WorkFolder(out, SIGNATURE) as work:
         for index, state in enumerate(states[:3]):
-            work.keep_state(240 * (index + 1), state)
+            work.keep_state(240 * (index + 1), state, range(720))
         assert work.state(240) is None, "only the last two are needed"
         for index in (1, 2):
             kept = work.state(240 * (index + 1))
@@ -109,6 +110,34 @@ def test_two_states_are_kept_and_come_back_as_they_were(out: Path) -> None:
             expected, found = states[index].named_tensors(), kept.named_tensors()
             assert expected.keys() == found.keys()
             assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_states_of_other_parts_stay(out: Path) -> None:
+    model = create_model("tiny").eval()
+    with torch.no_grad():
+        still = model.encode_references([torch.zeros(1, 3, 32, 48)])
+        (output,) = model.stream(iter([torch.zeros(1, 1, 32, 48)]), still)
+    with WorkFolder(out, SIGNATURE) as work:
+        for index in (2, 12, 14, 16):
+            work.keep_state(index, output.state, range(0, 5) if index < 5 else range(10, 20))
+        assert [index for index in (2, 12, 14, 16) if work.state(index) is not None] == [2, 14, 16]
+
+
+def test_several_jobs_may_share_a_folder_of_their_signature(out: Path) -> None:
+    with pytest.raises(FilmError, match=r"not of this film and these options \(all of it differs\)"):
+        WorkFolder(out, SIGNATURE, shared=True)
+    with WorkFolder(out, SIGNATURE) as work:
+        work.keep_array("coverage.npy", range(0, 240), np.zeros(3))
+        with pytest.raises(BusyError, match="another process is making it"):
+            WorkFolder(out, SIGNATURE, shared=True)
+    with WorkFolder(out, SIGNATURE, shared=True) as one, WorkFolder(out, SIGNATURE, shared=True) as other:
+        one.keep_array("coverage.npy", range(240, 480), np.ones(3))
+        assert other.has("coverage.npy", range(0, 240))
+        assert other.has("coverage.npy", range(240, 480))
+        with pytest.raises(BusyError):
+            WorkFolder(out, SIGNATURE)
+    with pytest.raises(FilmError, match=r"\(input differs\)"):
+        WorkFolder(out, {**SIGNATURE, "input": "another"}, shared=True)
 
 
 def test_a_growing_file_has_its_name_when_it_is_complete(tmp_path: Path) -> None:

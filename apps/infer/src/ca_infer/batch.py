@@ -47,8 +47,21 @@ def batch(
     settle: Annotated[
         float, typer.Option(min=0.0, help="Seconds without a change after which a film has arrived.")
     ] = 10.0,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            help="local, or the address of a Ray cluster: parts of films side by side on its machines."
+        ),
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(help="With --cluster: an fsspec address for the outputs; --out then keeps the record."),
+    ] = None,
     devices: Annotated[
-        str, typer.Option(help="auto, or cuda:0,cuda:1; cpu:2 for two films at a time.")
+        str,
+        typer.Option(
+            help="auto, or cuda:0,cuda:1; cpu:2 for two at a time; with --cluster auto, cuda or cpu."
+        ),
     ] = "auto",
     weights: Annotated[str | None, typer.Option(help="As for colorize.")] = None,
     size: Annotated[str, typer.Option(help="As for colorize.")] = "384x224",
@@ -58,6 +71,7 @@ def batch(
     report: Annotated[bool, typer.Option(help="A coverage report beside each output.")] = False,
     refs_per_shot: Annotated[int, typer.Option(min=1, help="As for colorize.")] = 8,
     segment: Annotated[int, typer.Option(min=1, help="As for colorize.")] = 240,
+    cut_at_stills: Annotated[bool, typer.Option("--cut-at-stills", help="As for colorize.")] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace outputs that no earlier run of this batch made.")
     ] = False,
@@ -66,7 +80,7 @@ def batch(
 ) -> int:
     """Colourise many films; one that fails stops no other, and the same command goes on where it stopped."""
     from ca_film import ColorizeOptions
-    from ca_film.batch import BatchRecord, Watch, color_batch, parse_devices
+    from ca_film.batch import BatchRecord, Watch, color_batch, color_on_cluster, parse_devices, parse_kind
 
     from ca_infer.batch_bar import BatchBar
 
@@ -81,23 +95,45 @@ def batch(
         codec=codec,
         crf=crf,
         segment=segment,
+        cut_at_stills=cut_at_stills,
         report=report,
     )
+    if store is not None and cluster is None:
+        raise InferError("--store goes with --cluster; add it, or leave --store out")
     if not films and watch is None:
         raise InferError("batch needs films, got none; name films, folders or lists, or --watch FOLDER")
     wanted = _films(films or [], options)
-    places = parse_devices(devices)
+    places = parse_devices(devices) if cluster is None else []
+    kind, count = ("", None) if cluster is None else parse_kind(devices)
+    tally = None
     watching = Watch(watch, options, settle) if watch is not None else None
     with BatchRecord(out, restart=restart) as record:
         try:
             with BatchBar() as bar:
-                color_batch(record, wanted, places, bar, watching)
+                if cluster is None:
+                    color_batch(record, wanted, places, bar, watching)
+                else:
+                    entries, tally = color_on_cluster(
+                        record,
+                        wanted,
+                        cluster,
+                        device=kind,
+                        places=count,
+                        progress=bar,
+                        watch=watching,
+                        store=store,
+                    )
         finally:
             entries = record.entries()
             if as_json:
                 print(json.dumps([asdict(entry) for entry in entries]))
             else:
                 _show(entries)
+    if tally is not None:
+        print(
+            f"{tally.painted} frames coloured in {sum(tally.tasks.values())} tasks, {tally.twice} of them twice",
+            file=sys.stderr,
+        )
     return _exit_code(entries)
 
 

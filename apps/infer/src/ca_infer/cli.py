@@ -194,6 +194,12 @@ def colorize(
     segment: Annotated[
         int, typer.Option(min=1, help="Frames between two points from which interrupted work goes on.")
     ] = 240,
+    cut_at_stills: Annotated[
+        bool,
+        typer.Option(
+            "--cut-at-stills", help="Begin anew at stills that are frames of the film, a segment apart."
+        ),
+    ] = False,
     copy_audio: Annotated[bool, typer.Option(help="Copy sound.")] = True,
     copy_subtitles: Annotated[bool, typer.Option(help="Copy subtitles.")] = True,
     copy_data: Annotated[bool, typer.Option(help="Copy data, attachments and further video.")] = True,
@@ -223,6 +229,7 @@ def colorize(
         rate=parse_rate(fps),
         cuts=parse_cuts(cuts),
         segment=segment,
+        cut_at_stills=cut_at_stills,
         report=bool(report),
     )
     code = EXIT_DONE

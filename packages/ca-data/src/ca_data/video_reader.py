@@ -132,12 +132,40 @@ class VideoReader:
         if info.duration and info.duration - end > _SHORTFALL:
             self._note(f"frames end at {end:.2f} s, the container says {info.duration:.2f} s")
 
-    def _decoded(self) -> Iterator[AvFrame]:
+    def near(self, pts: int) -> Iterator[FilmFrame]:
+        """Frames from the keyframe at or before a timestamp on, numbered from 0; nothing is noted in `damage`.
+
+        They need not be those of decoding in order: open groups of pictures and gradual refresh begin with others.
+
+        Args:
+            pts: in units of `info.time_base`.
+
+        Raises:
+            VideoError: if the file cannot be read.
+        """
+        damage, strict = self.damage, self.strict
+        self.damage, self.strict = [], False
+        try:
+            for index, decoded in enumerate(self._decoded(pts)):
+                if decoded.pts is None or decoded.format.name != self.info.pix_fmt:
+                    return
+                yield FilmFrame(
+                    index, int(decoded.pts), self.info.time_base, self.info.coding, self._planar(decoded)
+                )
+        finally:
+            self.damage, self.strict = damage, strict
+
+    def _decoded(self, pts: int | None = None) -> Iterator[AvFrame]:
         import av
 
         with open_video(self.path) as container:
             stream = choose_stream(container, self.path)
             stream.thread_type = cast(Any, "SLICE" if self.careful else "AUTO")
+            if pts is not None:
+                try:
+                    container.seek(pts, stream=stream, backward=True, any_frame=False)
+                except av.error.FFmpegError:
+                    return  # a file that cannot be sought in
             for packet in self._packets(container, stream):
                 try:
                     frames = stream.codec_context.decode(packet)

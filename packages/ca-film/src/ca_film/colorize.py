@@ -21,7 +21,7 @@ from ca_film.output.blending import BackwardColors
 from ca_film.output.coverage import Coverage, is_report, write_report
 from ca_film.output.encoding import VIDEO_SUFFIXES, Encoding, choose_encoding
 from ca_film.output.rendering import Renderer
-from ca_film.output.segments import split_shots
+from ca_film.output.segments import cut_shots, split_shots
 from ca_film.output.targets import PICTURE_SUFFIXES, FolderTarget, PictureTarget, Target, VideoTarget
 from ca_film.output.work import WorkFolder, file_signature, publishing, remove_remains
 from ca_film.progress import Progress, advance
@@ -34,15 +34,23 @@ from ca_film.source.survey import Survey
 
 __all__ = [
     "Result",
+    "backward_colors",
     "check_paths",
     "check_stills",
     "check_taken",
     "choose_output",
     "color_notes",
     "colorize",
+    "look_through",
     "made_parent",
+    "paint_parts",
+    "paint_windows",
     "publish",
+    "rehearse",
     "report_path",
+    "signature_of",
+    "target_of",
+    "whole_parts",
 ]
 
 _KIND = "ca-film 3"
@@ -98,11 +106,11 @@ def colorize(
     session = open_session(source, options)
     check_stills(session, out)
     encoding = choose_output(session.film, out, options)
-    signature = _signature(session, options, encoding)
+    signature = signature_of(session, options, encoding)
     if taken:
         check_taken(out, options, signature)
     with writing(out), made_parent(out), _open_work(out, signature, options, progress) as work:
-        target = _target(session, encoding, work, out, options)
+        target = target_of(session, encoding, work, out, options)
         return publish(
             out, work, target, lambda: _make(session, options, encoding, work, target, out, progress)
         )
@@ -152,11 +160,11 @@ def _make(
 ) -> Result:
     """Make everything but the output's name, inside the work folder."""
     sources = {path: file_signature(path) for path in [session.film.path, *_still_files(session)]}
-    notes = [*(encoding.notes if encoding else []), *_rehearse(target, work)]
-    survey = _survey(session, options, work, progress)
-    _select(session, survey, options, work, progress)
-    segments = split_shots(survey.shots, options.segment)
-    coverage = _paint(session, survey, segments, target, work, progress)
+    notes = [*(encoding.notes if encoding else []), *rehearse(target, work)]
+    survey = look_through(session, options, work, progress)
+    parts = whole_parts(session, survey, options)
+    segments = split_shots(parts, options.segment)
+    coverage = _paint(session, survey, parts, segments, target, work, progress)
     progress.stage("writing", None)
     _check_unchanged(sources)
     joined = target.prepare(survey, segments)
@@ -173,7 +181,8 @@ def _make(
     return Result(out, joined.frames, len(survey.shots), joined.copied, notes, survey.problems, report)
 
 
-def _rehearse(target: Target, work: WorkFolder) -> list[str]:
+def rehearse(target: Target, work: WorkFolder) -> list[str]:
+    """Try before the work what will be done after it; a work folder that was made for it goes where that fails."""
     try:
         return target.rehearse()
     except FilmError:
@@ -342,7 +351,7 @@ def made_parent(out: Path) -> Iterator[None]:
         raise
 
 
-def _signature(session: Session, options: ColorizeOptions, encoding: Encoding | None) -> dict[str, str]:
+def signature_of(session: Session, options: ColorizeOptions, encoding: Encoding | None) -> dict[str, str]:
     """Everything that the kept work depends on."""
     cuts = None if options.cuts is None else tuple(options.cuts)
     return {
@@ -354,7 +363,8 @@ def _signature(session: Session, options: ColorizeOptions, encoding: Encoding | 
         "size": str(options.size),
         "colour": f"{options.look} {options.keep_colors}",
         "encoding": f"{encoding} {options.png_depth} {options.frames}",
-        "shots": f"{cuts} {options.segment} {options.rate}",
+        "shots": f"{cuts} {options.segment} {options.rate}"
+        + (" cut at stills" if options.cut_at_stills else ""),
     }
 
 
@@ -367,14 +377,42 @@ def _open_work(
     return work
 
 
-def _survey(session: Session, options: ColorizeOptions, work: WorkFolder, progress: Progress) -> Survey:
+def look_through(
+    session: Session,
+    options: ColorizeOptions,
+    work: WorkFolder,
+    progress: Progress,
+    *,
+    checked: bool = False,
+) -> Survey:
+    """Survey a film and choose its references, or take over what an earlier run found.
+
+    Args:
+        session: adopts both.
+        options: of the job.
+        work: keeps both.
+        progress: is told the frames.
+        checked: whether to note checksums of the frames, by which others may seek in the film.
+
+    Returns:
+        The survey.
+    """
     survey = work.survey()
     if survey is None:
-        survey = session.survey(options.cuts, progress)
+        survey = session.survey(options.cuts, progress, checked=checked)
         work.keep_survey(survey)
     else:
         session.adopt(survey)
+    _select(session, survey, options, work, progress)
     return survey
+
+
+def whole_parts(session: Session, survey: Survey, options: ColorizeOptions) -> list[range]:
+    """The parts of a film that do not depend on each other: its shots, cut at stills where the options say so."""
+    if not options.cut_at_stills:
+        return survey.shots
+    whole = sorted(ref.frame for ref in session.references if ref.frame is not None and ref.opaque == 1)
+    return cut_shots(survey.shots, whole, options.segment)
 
 
 def _select(
@@ -393,9 +431,10 @@ def _bound(reference: Reference) -> str:
     return "" if binding is None else f"{binding.shots}{binding.frames}"
 
 
-def _target(
+def target_of(
     session: Session, encoding: Encoding | None, work: WorkFolder, out: Path, options: ColorizeOptions
 ) -> Target:
+    """Where the coloured frames go."""
     renderer = Renderer(session.film, session.references, options.look, keep_colors=options.keep_colors)
     if encoding:
         return VideoTarget(session.film, renderer, encoding, work, options.streams)
@@ -409,23 +448,69 @@ def _target(
 def _paint(
     session: Session,
     survey: Survey,
+    parts: Sequence[range],
     segments: Sequence[range],
     target: Target,
     work: WorkFolder,
     progress: Progress,
 ) -> Coverage:
-    """Decode, run the network, and render and encode, each in its own thread, segment by segment."""
-    film, painter, size = session.film, session.painter, session.network_size
-    known, coverage, flashes = session.known_colors(), Coverage(work), survey.flashes
-    backward = BackwardColors(work, backward_windows(survey.shots, list(known)))
+    """Colour what is not kept yet of a film: first against time, then all of it."""
+    backward = backward_colors(session, survey, work)
     if missing := backward.missing():
         progress.stage("colouring backward", sum(map(len, missing)))
-        for window, colors in paint_backward(film, missing, painter, size, known, progress, flashes):
-            backward.keep(window, colors)
-    todo = {segment.start: segment for segment in segments if not target.has(segment)}
+        paint_windows(session, survey, backward, missing, progress)
+    done = sum(len(segment) for segment in segments if target.has(segment))
     progress.stage("colouring", len(survey))
-    progress.advance(len(survey) - sum(len(segment) for segment in todo.values()))
-    runs = plan_runs(survey.shots, list(todo.values()), painter.lookback, work.state, known)
+    progress.advance(done)
+    return paint_parts(session, survey, parts, segments, target, backward, work, progress)
+
+
+def backward_colors(session: Session, survey: Survey, work: WorkFolder) -> BackwardColors:
+    """The passes against time of a film."""
+    return BackwardColors(work, backward_windows(survey.shots, list(session.known_colors())))
+
+
+def paint_windows(
+    session: Session, survey: Survey, backward: BackwardColors, windows: Sequence[range], progress: Progress
+) -> None:
+    """Colour stretches against time, and keep them."""
+    film, painter, size, known = session.film, session.painter, session.network_size, session.known_colors()
+    for window, colors in paint_backward(film, windows, painter, size, known, progress, survey.flashes):
+        backward.keep(window, colors)
+
+
+def paint_parts(
+    session: Session,
+    survey: Survey,
+    parts: Sequence[range],
+    segments: Sequence[range],
+    target: Target,
+    backward: BackwardColors,
+    work: WorkFolder,
+    progress: Progress,
+) -> Coverage:
+    """Decode, run the network, and render and encode, each in its own thread, segment by segment.
+
+    Args:
+        session: the film and the network.
+        survey: of the film.
+        parts: stretches that do not depend on each other.
+        segments: of these parts; those that are kept are not made again.
+        target: takes the frames.
+        backward: the passes against time that reach into the parts, all kept.
+        work: keeps coverage and states.
+        progress: is told the frames.
+
+    Returns:
+        The coverage.
+
+    Raises:
+        FilmError: if the film has fewer frames than its survey.
+    """
+    film, painter, size, flashes = session.film, session.painter, session.network_size, survey.flashes
+    coverage = Coverage(work)
+    todo = {segment.start: segment for segment in segments if not target.has(segment)}
+    runs = plan_runs(parts, list(todo.values()), painter.lookback, work.state, session.known_colors())
     segment: range | None = None
     try:
         with closing(run_network(film, runs, painter, size, flashes)) as frames:
@@ -440,7 +525,8 @@ def _paint(
                 coverage.add(colored.confidence)
                 if index == segment.stop - 1:
                     if colored.state is not None:
-                        work.keep_state(segment.stop, colored.state)
+                        part = next(part for part in parts if index in part)
+                        work.keep_state(segment.stop, colored.state, part)
                     coverage.keep(segment)
                     target.finish()
                     del todo[segment.start]

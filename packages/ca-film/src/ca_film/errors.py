@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["Cancelled", "FilmError", "writing"]
+__all__ = ["BusyError", "Cancelled", "FilmError", "writing"]
 
 
 class FilmError(ValueError):
@@ -18,6 +18,10 @@ class FilmError(ValueError):
         >>> str(FilmError("film clip.mp4 does not exist; check the path"))
         'film clip.mp4 does not exist; check the path'
     """
+
+
+class BusyError(FilmError):
+    """An output that another process is making."""
 
 
 class Cancelled(Exception):

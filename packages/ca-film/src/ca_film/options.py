@@ -128,6 +128,8 @@ class ColorizeOptions:
         bindings: of stills that are for parts of the film only.
         references_per_shot: most stills that the network sees at once; of more, the best for each shot.
         keep_colors: whether colours that the film has (a logo, a title) stay, where they are.
+        cut_at_stills: whether the network begins anew at stills that are whole frames of the film, `segment` frames or
+            more apart: what lies between them can then be coloured side by side.
         still_pixels: width times height above which a still is refused, undecoded; up to 178 956 970.
 
     Raises:
@@ -158,6 +160,7 @@ class ColorizeOptions:
     bindings: Sequence[StillBinding] = ()
     references_per_shot: int = 8
     keep_colors: bool = False
+    cut_at_stills: bool = False
     still_pixels: int = STILL_PIXELS
 
     def __post_init__(self) -> None:

@@ -65,15 +65,17 @@ class Session:
     def _model(self) -> ColorAlignNet:
         return for_inference(self.loaded.model).to(self.device)
 
-    def survey(self, cuts: Sequence[int] | None, progress: Progress) -> Survey:
-        """Survey the film, and adopt what was found."""
-        survey = survey_film(self.film, cuts, self.references, progress)
+    def survey(self, cuts: Sequence[int] | None, progress: Progress, *, checked: bool = False) -> Survey:
+        """Survey the film, with checksums of its frames if they are to be checked, and adopt what was found."""
+        survey = survey_film(self.film, cuts, self.references, progress, checked=checked)
         self.adopt(survey)
         return survey
 
     def adopt(self, survey: Survey) -> None:
         """Decode as the survey did, and anchor the references where it found them in the film."""
         self.film.careful = bool(survey.problems)
+        if survey.checks:
+            self.film.seek_by(survey.checks)
         for number, reference in enumerate(self.references):
             frame = survey.corrected.get(str(number), reference.frame)
             if reference.frame is None:

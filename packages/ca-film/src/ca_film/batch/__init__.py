@@ -1,6 +1,7 @@
-"""Batch: many films, each coloured as `colorize` does it, on the devices that are here."""
+"""Batch: many films, each coloured as `colorize` does it, on the devices that are here or on a cluster's."""
 
-from ca_film.batch.devices import Place, parse_devices
+from ca_film.batch.cluster import Tally, color_on_cluster
+from ca_film.batch.devices import Place, parse_devices, parse_kind
 from ca_film.batch.film_list import read_film_list
 from ca_film.batch.films import FILM_SUFFIXES, BatchFilm, find_films
 from ca_film.batch.progress import BatchProgress
@@ -18,9 +19,12 @@ __all__ = [
     "BatchRecord",
     "Entry",
     "Place",
+    "Tally",
     "Watch",
     "color_batch",
+    "color_on_cluster",
     "find_films",
     "parse_devices",
+    "parse_kind",
     "read_film_list",
 ]

@@ -10,7 +10,7 @@ import torch
 from ca_film.errors import FilmError
 from ca_film.network.weights import choose_device
 
-__all__ = ["Place", "parse_devices"]
+__all__ = ["Place", "parse_devices", "parse_kind"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,29 @@ def parse_devices(text: str) -> list[Place]:
         else:
             places.append(Place(str(choose_device(name))))
     return places
+
+
+def parse_kind(text: str) -> tuple[str, int | None]:
+    """Kind of the devices of a cluster that `--devices` names, and how many of a local one are to be used.
+
+    Args:
+        text: `auto` (CUDA where there are GPUs), `cuda`, `cpu`, or `cpu:N` for N tasks at a time on this machine.
+
+    Raises:
+        FilmError: if it is something else; which device a task gets is the cluster's business.
+
+    Example:
+        >>> parse_kind("auto"), parse_kind("cpu:2")
+        (('auto', None), ('cpu', 2))
+    """
+    kind, _, number = text.strip().lower().partition(":")
+    if kind == "cpu":
+        return kind, len(_on_cpu(text, number)) if number else None
+    if kind in ("auto", "cuda") and not number:
+        return kind, None
+    raise FilmError(
+        f"--devices must be auto, cuda, cpu or cpu:N with --cluster, got '{text}'; choose one of them"
+    )
 
 
 def _on_cpu(text: str, number: str) -> list[Place]:

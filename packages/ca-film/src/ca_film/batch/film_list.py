@@ -34,6 +34,7 @@ _OPTIONS: dict[str, tuple[type, ...]] = {
     "segment": (int,),
     "references_per_shot": (int,),
     "keep_colors": (bool,),
+    "cut_at_stills": (bool,),
     "still_pixels": (int,),
     "saturation": (float, int),
     "strength": (float, int),

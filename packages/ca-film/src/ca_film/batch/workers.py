@@ -17,30 +17,18 @@ import torch
 
 from ca_film.batch.devices import Place
 from ca_film.batch.films import BatchFilm
-from ca_film.colorize import Result, colorize
+from ca_film.batch.jobs import color_film
+from ca_film.colorize import Result
 from ca_film.errors import Cancelled, FilmError
 from ca_film.options import ColorizeOptions
 from ca_film.progress import Progress
-from ca_film.project.export import colorize_project
-from ca_film.project.folder import is_project
 
-__all__ = ["Worker", "color_film"]
+__all__ = ["Worker"]
 
 _TOLD_SECONDS = 0.1
 _LIVES = 3  # processes that a film may cost
 # Shares of a film's work by stage: looking through it is decoding alone.
 _STAGES = {"looking through the film": (0.0, 0.1), "colouring": (0.1, 0.98), "writing": (0.98, 1.0)}
-
-
-def color_film(source: Path, out: Path, options: ColorizeOptions, progress: Progress) -> Result:
-    """Colour a film or a project of the studio, whichever it is."""
-    if not is_project(source):
-        return colorize(source, out, options, progress)
-    if options.stills:
-        raise FilmError(
-            f"the references and the project {source} both name stills; add them to the project instead"
-        )
-    return colorize_project(source, out, options, progress)
 
 
 class Worker:

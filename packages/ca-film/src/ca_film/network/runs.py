@@ -72,7 +72,9 @@ def plan_runs(
         first = next((segment.start for segment in missing if segment.start in shot), None)
         if first is None:
             continue
-        state = kept_state(first) if first - lookback >= shot.start else None
+        # The state before a shot's first frame is that of the shot before.
+        inside = first > shot.start and first - lookback >= shot.start
+        state = kept_state(first) if inside else None
         if state is None:
             runs.append(Run(shot, given))
         else:

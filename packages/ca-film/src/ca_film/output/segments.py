@@ -18,7 +18,7 @@ import av
 from ca_film.output.sealed import SEAL_SIZE, GrowingFile
 from ca_film.output.work import WorkFolder
 
-__all__ = ["EncodedPacket", "SegmentStore", "SegmentWriter", "split_shots"]
+__all__ = ["EncodedPacket", "SegmentStore", "SegmentWriter", "cut_shots", "split_shots"]
 
 _HEADER = struct.Struct("<qIB")
 _MAGIC = "ca-film segment 1"
@@ -44,6 +44,32 @@ def split_shots(shots: Sequence[range], longest: int) -> list[range]:
         for shot in shots
         for first in range(shot.start, shot.stop, longest)
     ]
+
+
+def cut_shots(shots: Sequence[range], at: Sequence[int], shortest: int) -> list[range]:
+    """Cut shots at frames, where what they are cut into is long enough.
+
+    Args:
+        shots: ranges of frame numbers.
+        at: frames to begin anew at, rising.
+        shortest: fewest frames between two cuts.
+
+    Returns:
+        The pieces, in order.
+
+    Example:
+        >>> cut_shots([range(0, 50), range(50, 60)], [10, 12, 30, 55], 10)
+        [range(0, 10), range(10, 30), range(30, 50), range(50, 60)]
+    """
+    pieces = []
+    for shot in shots:
+        start = shot.start
+        for index in at:
+            if start + shortest <= index <= shot.stop - shortest:
+                pieces.append(range(start, index))
+                start = index
+        pieces.append(range(start, shot.stop))
+    return pieces
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from ca_model import RecurrentState
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from ca_film.errors import FilmError
+from ca_film.errors import BusyError, FilmError
 from ca_film.output.sealed import GrowingFile, read_sealed, seal, sealed_size
 from ca_film.source.survey import Survey
 
@@ -46,13 +46,16 @@ class WorkFolder:
         out: the output; the folder stands beside it.
         signature: named texts; all must be equal for the work to go on.
         restart: throw earlier work away in any case.
+        shared: hold the folder beside other jobs that make parts of the same output; the work in it must be of this
+            signature.
 
     Attributes:
         damaged: kept files that were found cut or altered; they count as missing.
         is_new: whether the folder was not there before.
 
     Raises:
-        FilmError: another job is making the same output, or what has the folder's name is somebody else's.
+        FilmError: another job is making the same output, what has the folder's name is somebody else's, or the
+            folder is to be shared and its work is of another signature.
         OSError: the folder cannot be written to.
 
     Example:
@@ -65,20 +68,23 @@ class WorkFolder:
         ('input', False)
     """
 
-    def __init__(self, out: Path, signature: dict[str, str], *, restart: bool = False) -> None:
+    def __init__(
+        self, out: Path, signature: dict[str, str], *, restart: bool = False, shared: bool = False
+    ) -> None:
         self.out, self._signature = out, signature
         self.started_afresh: str | None = None
         self.damaged: list[str] = []
         self._folder = _folder_of(out)
         self.is_new = not self._folder.exists()
-        self._lock = _take_over(self._folder, out)
+        self._lock = _take_over(self._folder, out, shared=shared)
         try:
             before = self._read("signature")
+            if shared:
+                self._check_shared(before)
+                return
             if restart or before != signature:
                 if isinstance(before, dict) and not restart:
-                    self.started_afresh = ", ".join(
-                        sorted(n for n in {*before, *signature} if before.get(n) != signature.get(n))
-                    )
+                    self.started_afresh = _differing(before, signature)
                 self._clear()
                 self._keep("signature", signature)
             for left in self._folder.glob(".*.*"):  # what a killed process was writing
@@ -176,6 +182,15 @@ class WorkFolder:
         """Keep the chosen references for the next run."""
         self._keep("selection", [(stretch.start, stretch.stop, chosen) for stretch, chosen in stretches])
 
+    def manifest(self) -> dict[str, Any] | None:
+        """What an earlier run planned."""
+        kept = self._read("manifest")
+        return kept if isinstance(kept, dict) else None
+
+    def keep_manifest(self, manifest: Mapping[str, Any]) -> None:
+        """Keep a plan for the next run."""
+        self._keep("manifest", manifest)
+
     def state(self, index: int) -> RecurrentState | None:
         """What the network was left in before a frame; None if not kept."""
         path = self._state_file(index)
@@ -186,8 +201,8 @@ class WorkFolder:
         except (OSError, SafetensorError, TypeError):
             return None
 
-    def keep_state(self, index: int, state: RecurrentState) -> None:
-        """Keep what the network was left in before a frame; of earlier ones only the last is needed any more.
+    def keep_state(self, index: int, state: RecurrentState, part: range) -> None:
+        """Keep what the network was left in before a frame; of earlier ones of a part only the last is needed any more.
 
         That one is for a process killed before the segment that ends here has its name.
         """
@@ -197,7 +212,8 @@ class WorkFolder:
             for name, value in state.named_tensors().items()
         }
         write_atomically(self._state_file(index), seal(save(tensors)))
-        for earlier in sorted(self._folder.glob("*.state"))[:-2]:
+        kept = sorted(self._folder.glob("*.state"))
+        for earlier in [file for file in kept if part.start < int(file.stem) <= part.stop][:-2]:
             earlier.unlink()
 
     def begin_publishing(self, result: Mapping[str, Any]) -> None:
@@ -208,6 +224,14 @@ class WorkFolder:
     def publishing(self) -> dict[str, Any] | None:
         """The result of a run that was killed while, or after, it gave the output its name."""
         return publishing(self.out, self._signature)
+
+    def _check_shared(self, before: Any) -> None:
+        if before != self._signature:
+            what = _differing(before, self._signature) if isinstance(before, dict) else "all of it"
+            raise FilmError(
+                f"output {self.out}: its kept work is not of this film and these options ({what} differs); "
+                "leave them alone while it is made, with the same paths on every machine, and run again"
+            )
 
     def _state_file(self, index: int) -> Path:
         return self._folder / f"{index:08d}.state"
@@ -233,6 +257,10 @@ class WorkFolder:
                 shutil.rmtree(left)
             elif left.name not in but:
                 left.unlink()
+
+
+def _differing(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    return ", ".join(sorted(name for name in {*before, *now} if before.get(name) != now.get(name)))
 
 
 def publishing(out: Path, signature: Mapping[str, str] | None = None) -> dict[str, Any] | None:
@@ -278,8 +306,8 @@ def _read_json(path: Path) -> Any:
         return None
 
 
-def _take_over(folder: Path, out: Path) -> io.FileIO:
-    """Make the folder, or make sure that it is ours, and lock it."""
+def _take_over(folder: Path, out: Path, *, shared: bool = False) -> io.FileIO:
+    """Make the folder, or make sure that it is ours, and lock it: against all others, or against those who do so."""
     stranger = FilmError(
         f"{folder} is there and not of ColorAlign, which would keep unfinished work in it; "
         "rename it, or choose another output"
@@ -299,10 +327,10 @@ def _take_over(folder: Path, out: Path) -> io.FileIO:
         lock = io.FileIO(os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW), "r+")
     try:
         # The system lets go of the lock when the process ends, even a killed one.
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError:
         lock.close()
-        raise FilmError(
+        raise BusyError(
             f"output {out}: another process is making it; wait for it, or choose another output"
         ) from None
     mark = lock.read()

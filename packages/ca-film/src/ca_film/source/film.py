@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
-from ca_data import YuvCoding, luma_from_codes
+from ca_data import YuvCoding, luma_from_codes, plane
 from ca_model import RecurrentState
 from jaxtyping import Float, Integer, UInt, UInt8
 from torch import Tensor
@@ -18,7 +19,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     import av
 
-__all__ = ["ColoredFrame", "Film", "FilmFormat", "Frame", "grey_image"]
+__all__ = ["ColoredFrame", "Film", "FilmFormat", "Frame", "checksum", "grey_image"]
 
 _SILENT = 2
 _MATRIX_NUMBERS = {"bt709": 1, "fcc": 4, "bt601": 6, "smpte240m": 7, "bt2020": 9}
@@ -150,6 +151,9 @@ class Film(Protocol):
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """The frames in order, from one on."""
 
+    def seek_by(self, checks: Sequence[tuple[int, int]]) -> None:
+        """Seek to later frames from now on, where timestamp and checksum of each say that it is the same frame."""
+
     def lightness(self, frame: Frame) -> Float[Tensor, "1 h w"]:
         """Input of the network: L/50 - 1 in [-1, 1], in the film's size and orientation."""
 
@@ -166,3 +170,16 @@ def grey_image(luma: Integer[np.ndarray, "h w"], coding: YuvCoding) -> UInt8[np.
     """
     grey = luma_from_codes(torch.from_numpy(luma.astype(np.int32)), coding)
     return (grey * 255.0).round().clamp(0, 255).byte().numpy()
+
+
+def checksum(frame: Frame) -> int:
+    """CRC-32 of everything that a frame shows: its luma, and the other planes or the RGB where there are any."""
+    parts = [np.ascontiguousarray(frame.luma)]
+    if frame.rgb is not None:
+        parts.append(frame.rgb.numpy())
+    if frame.decoded is not None:
+        parts += [plane(frame.decoded, number) for number in range(1, len(frame.decoded.planes))]
+    value = 0
+    for part in parts:
+        value = zlib.crc32(np.ascontiguousarray(part), value)
+    return value

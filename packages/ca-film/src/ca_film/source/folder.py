@@ -80,6 +80,9 @@ class FolderFilm:
             luma = luma_to_codes(grey, self.format.coding).numpy().astype(kind)
             yield Frame(index, luma, timestamp=index, duration=1, rgb=rgb)
 
+    def seek_by(self, checks: Sequence[tuple[int, int]]) -> None:
+        """Nothing to do: every frame is a file of its own."""
+
     def lightness(self, frame: Frame) -> Float[Tensor, "1 h w"]:
         """L of the frame itself, so that colour frames keep theirs."""
         if frame.rgb is None:

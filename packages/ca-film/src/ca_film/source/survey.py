@@ -9,7 +9,7 @@ from itertools import pairwise
 from ca_film.progress import Progress, advance
 from ca_film.source.anchoring import AnchorFinder
 from ca_film.source.content import ContentFinder
-from ca_film.source.film import Film
+from ca_film.source.film import Film, checksum
 from ca_film.source.references import Reference
 from ca_film.source.shots import CutFinder
 
@@ -37,6 +37,8 @@ class Survey:
         flashes: numbers of frames, three in a row at most, far lighter or darker than both neighbours.
         changes: numbers of frames from which on a shot shows something else than before, after a dissolve, say.
         colorful: largest share of a frame that has colour.
+        checks: timestamp and checksum of each frame as decoded, by which a frame found by seeking is known to be the
+            same; none where nobody asked for them.
     """
 
     timestamps: list[int]
@@ -52,6 +54,7 @@ class Survey:
     flashes: list[int] = field(default_factory=list)
     changes: list[int] = field(default_factory=list)
     colorful: float = 0.0
+    checks: list[tuple[int, int]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.timestamps)
@@ -83,6 +86,8 @@ def survey_film(
     cuts: Sequence[int] | None = None,
     references: Sequence[Reference] = (),
     progress: Progress | None = None,
+    *,
+    checked: bool = False,
 ) -> Survey:
     """Walk through a film, and once more, carefully, if it is damaged; the film stays careful then.
 
@@ -91,6 +96,7 @@ def survey_film(
         cuts: numbers of the frames that begin a shot, () for none; None to look for them.
         references: looked for in the film by their pictures.
         progress: is told the frames.
+        checked: whether to note a checksum of each frame.
 
     Returns:
         The findings.
@@ -100,16 +106,20 @@ def survey_film(
         Cancelled: if `progress` asks for it.
     """
     progress = progress or Progress()
-    survey = _walk(film, cuts, references, progress)
+    survey = _walk(film, cuts, references, progress, checked)
     if survey.problems and not film.careful:
         film.careful = True
-        survey = _walk(film, cuts, references, progress)
+        survey = _walk(film, cuts, references, progress, checked)
     film.careful = bool(survey.problems)
     return survey
 
 
 def _walk(
-    film: Film, cuts: Sequence[int] | None, references: Sequence[Reference], progress: Progress
+    film: Film,
+    cuts: Sequence[int] | None,
+    references: Sequence[Reference],
+    progress: Progress,
+    checked: bool,
 ) -> Survey:
     progress.stage("looking through the film", None)
     survey = Survey([], [], notes=list(film.notes))
@@ -123,6 +133,8 @@ def _walk(
             cut_finder.add(frame.luma, film.format.coding)
         anchor_finder.add(frame.luma, film.format.coding)
         content.add(frame, film.format.coding)
+        if checked:
+            survey.checks.append((frame.timestamp, checksum(frame)))
         advance(progress)
     survey.problems = _shortened(film.problems)
     anchors = anchor_finder.finish(film.frame_name)

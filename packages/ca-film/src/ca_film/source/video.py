@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import torch
-from ca_data import VideoError, VideoReader, luma_to_lightness, plane
+from ca_data import FilmFrame, VideoError, VideoReader, luma_to_lightness, plane
 from jaxtyping import Float
 from torch import Tensor
 
 from ca_film.errors import FilmError
-from ca_film.source.film import FilmFormat, Frame
+from ca_film.source.film import FilmFormat, Frame, checksum
 
 __all__ = ["VideoFilm"]
+
+# So many frames before the wanted one decoding begins; more where the frames after the nearest keyframe differ.
+_BACK = (0, 300)
 
 
 class VideoFilm:
@@ -31,6 +34,7 @@ class VideoFilm:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.notes: list[str] = []
+        self._checks: Sequence[tuple[int, int]] = ()
         try:
             self._reader = VideoReader(path, strict=False)
         except VideoError as error:
@@ -66,19 +70,50 @@ class VideoFilm:
         """What the last iteration could not decode."""
         return self._reader.damage
 
+    def seek_by(self, checks: Sequence[tuple[int, int]]) -> None:
+        """Seek to later frames from now on, where timestamp and checksum of each say that it is the same frame."""
+        self._checks = () if self.careful else checks
+
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """Decode in order, from the file's beginning: after seeking the frames need not be the same.
+
+        With checksums (`seek_by`) decoding begins nearby, and at the beginning where a frame is another one after all.
 
         Raises:
             FilmError: if nothing decodes.
         """
+        reached = start
+        for frame in self._sought(start) if self._checks and start else ():
+            yield frame
+            reached = frame.index + 1
+        if self._checks and reached == len(self._checks):
+            return
         try:
-            for frame in self._reader:
-                if frame.index >= start:
-                    decoded, luma = frame.decoded, plane(frame.decoded, 0)
-                    yield Frame(frame.index, luma, frame.pts, int(decoded.duration or 0), decoded)
+            for decoded in self._reader:
+                if decoded.index >= reached:
+                    yield _as_frame(decoded, decoded.index)
         except VideoError as error:
             raise FilmError(str(error)) from error
+
+    def _sought(self, start: int) -> Iterator[Frame]:
+        """The frames from one on, found by seeking, for as long as each is the one that belongs there."""
+        index = start
+        for back in _BACK:
+            try:
+                for decoded in self._reader.near(self._checks[max(0, start - back)][0]):
+                    if index == start and decoded.pts < self._checks[start][0]:
+                        continue
+                    frame = _as_frame(decoded, index)
+                    if index == len(self._checks) or (decoded.pts, checksum(frame)) != tuple(
+                        self._checks[index]
+                    ):
+                        break
+                    yield frame
+                    index += 1
+            except VideoError:
+                return
+            if index > start:
+                return
 
     def lightness(self, frame: Frame) -> Float[Tensor, "1 h w"]:
         """Lightness of the grey that each luma code stands for."""
@@ -87,3 +122,8 @@ class VideoFilm:
     def frame_name(self, index: int) -> str:
         """`frame_000040`, which names the frame when it comes back as a reference."""
         return f"frame_{index:06d}"
+
+
+def _as_frame(decoded: FilmFrame, index: int) -> Frame:
+    duration = int(decoded.decoded.duration or 0)
+    return Frame(index, plane(decoded.decoded, 0), decoded.pts, duration, decoded.decoded)
