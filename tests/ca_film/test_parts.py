@@ -71,7 +71,7 @@ def test_frames_coloured_from_both_sides(
     parts = make_in_parts(frames_folder, tmp_path / "parts", options)
     forward = [(part.start, part.stop) for part in parts if not part.backward]
     assert forward == ([(0, 5), (5, 11)] if cut else [(0, 11)])
-    assert sum(part.missing for part in parts if part.backward) == 11
+    assert sum(part.missing for part in parts if part.backward) == 10
     colorize(frames_folder, tmp_path / "whole", options)
     for file in (tmp_path / "whole").iterdir():
         assert (tmp_path / "parts" / file.name).read_bytes() == file.read_bytes()
