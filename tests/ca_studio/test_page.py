@@ -30,10 +30,11 @@ def trimmed(source: Path, out: Path) -> Path:
     with av.open(str(source)) as given, av.open(str(out), "w") as made:
         stream = made.add_stream("libx264", rate=given.streams.video[0].average_rate)
         stream.width, stream.height, stream.pix_fmt = 216, 160, "yuv420p"
+        step = 1 / stream.codec_context.framerate
         for number, frame in enumerate(given.decode(video=0)):
             if FIRST <= number < LAST:
                 small = frame.reformat(216, 160, "yuv420p")
-                small.pts = None
+                small.pts, small.time_base = number - FIRST, step
                 made.mux(stream.encode(small))
             if number >= LAST:
                 break
