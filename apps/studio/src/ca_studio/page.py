@@ -188,37 +188,40 @@ class StudioPage:
     def _set_tool(self, name: str) -> None:
         self.tool = name
         self._mark_tool()
-        self.stage.configure(tool=name)
-        if name != "look":
-            self._enter()
+        if name == "look":
+            self.stage.configure(tool=name)
+        else:
+            self._enter(tool=name)
 
     def _mark_tool(self) -> None:
         for name, button in self.tools.items():
             button.classes(add="on") if name == self.tool else button.classes(remove="on")
 
-    def _enter(self) -> None:
+    def _enter(self, **values: object) -> None:
         """Show the strokes of the frame that is being painted."""
         index = self.index
+        self.stage.configure(busy="asking the network for this frame", **values)
 
         async def load() -> None:
-            painting = await self.do(lambda: self.desk.painting(index))
-            if painting is not None and self.index == index:
-                self._send_strokes()
+            await self.do(lambda: self.desk.painting(index))
+            if self.index == index:
+                self._send_strokes(busy="")
 
         ui.timer(0, load, once=True)
 
-    def _send_strokes(self) -> None:
-        painting = self.desk.painting(self.index)
+    def _send_strokes(self, **values: object) -> None:
         strokes = [
-            {"kind": s.kind, "points": s.points, "size": s.size, "color": s.color} for s in painting.strokes
+            {"kind": s.kind, "points": s.points, "size": s.size, "color": s.color}
+            for s in self.desk.strokes(self.index)
         ]
-        self.stage.configure(strokes=strokes, busy="", version=self.picture_version())
+        painted = {"frame": self.index, "strokes": strokes}
+        self.stage.configure(painted=painted, version=self.picture_version(), **values)
 
     async def _stroke(self, entry: dict[str, Any]) -> None:
-        index = int(entry["frame"])
+        index, known = int(entry["frame"]), int(entry["id"])
         async with self._painting:
             await self.do(lambda: self.desk.add_stroke(index, stroke_from(entry)))
-        self.stage.configure(busy="", version=self.picture_version())
+        self._send_strokes(known=known)
 
     async def _again(self, what: str) -> None:
         index = self.index
@@ -327,7 +330,7 @@ class StudioPage:
             self.timeline.configure(dark=dark)
             self.stage.configure(color=self.color)
             self._show_place()
-        self.stage.configure(version=self.picture_version())
+        self._send_strokes()
         self.panel.show_shot()
         self.panel.show_stills()
 

@@ -133,8 +133,9 @@ class ExportQueue:
 
     def close(self) -> None:
         """Stop; what was running is waiting when the queue is opened again."""
-        self._closing = True
-        self._stopped.set()
+        with self._lock:
+            self._closing = True
+            self._stopped.set()
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(timeout=60)
@@ -149,6 +150,8 @@ class ExportQueue:
     def _next(self) -> Export | None:
         with self._lock:
             export = next((export for export in self.exports if export.state == WAITING), None)
+            if self._closing:
+                return None
             if export is not None:
                 export.state, export.message = RUNNING, ""
                 self._stopped.clear()

@@ -30,7 +30,7 @@ class Viewer:
         path: a video file or a folder of frames.
 
     Raises:
-        FilmError: if there is nothing to see, or no timestamps to seek by.
+        FilmError: if there is nothing to see.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -53,7 +53,7 @@ class Viewer:
         """Number the frames as a survey did, also where the film is damaged."""
         with self._lock:
             if self._reader is not None:
-                self._reader.follow(survey.timestamps)
+                self._reader.follow(survey.timestamps, careful=bool(survey.problems))
             self._frames = len(survey)
             self._held.clear()
             self._bytes, self._running = 0, None
@@ -78,7 +78,8 @@ class Viewer:
 
     def _decode(self, index: int) -> None:
         """Go on from where decoding stands if that is near, and seek otherwise."""
-        if self._running is None or not 0 <= index - self._running[0] <= _NEAR:
+        near = len(self) if self._reader is not None and self._reader.counts else _NEAR
+        if self._running is None or not 0 <= index - self._running[0] <= near:
             self._running = index, self._from(index)
         following, frames = self._running
         try:
