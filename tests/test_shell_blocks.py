@@ -5,6 +5,7 @@ folder where everything they name lies ready, small. What cannot run here stands
 reported as skipped with it.
 """
 
+import importlib.util
 import re
 import shlex
 import shutil
@@ -49,6 +50,9 @@ NOT_RUN = {
     r"--resume": "goes on with a run that was killed; tests/ca_trainer/training/test_processes.py kills one",
     r"apps/trainer( bench)?$": "minutes; .ci/run and tests/ca_trainer run it with fewer steps",
     r"ablate": "minutes; tests/ca_trainer/test_ablation.py",
+    r"--cluster (auto|HOST)|cuda:1": "needs a cluster, or several GPUs; tests/ca_film/test_cluster.py starts one",
+    r"--watch": "goes on until it is stopped; tests/ca_film/test_batch.py",
+    r"docs/scale/": "minutes, or Ray Train; what came of it is committed",
     r"--recipe R |THEIR_FRAMES|runs/theirs": "stands for a file of the reader's",
 }
 # What is added where a command as it stands would take minutes.
@@ -75,13 +79,15 @@ class Command(NamedTuple):
             if words[:2] == ["uv", "sync"]:
                 break
             words = words[1:]
-            if words[:1] == ["--group"]:
+            if words[:1] in (["--group"], ["--with"]):
                 words = words[2:]
         return words
 
     @property
     def reason(self) -> str | None:
         """Why it is not run."""
+        if "--cluster" in self.line and importlib.util.find_spec("ray") is None:
+            return "Ray is not installed: uv sync --group cluster"
         return next((why for pattern, why in NOT_RUN.items() if re.search(pattern, self.line)), None)
 
 
@@ -188,6 +194,11 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "later" / "00000.png").rename(folder / "still_000240.png")
     write_frames(clip[:6], folder / "frames")
     (folder / "frames" / "00000.png").rename(folder / "frames" / "00000.jpg")
+    make_film(folder / "extra.mkv", 4)
+    (folder / "reels").mkdir()
+    for name in ("one.mkv", "two.mkv"):
+        make_film(folder / "reels" / name, 6)
+    (folder / "films.toml").write_text('[[film]]\nfilm = "reels/two.mkv"\nout = "again.mkv"\n')
     for name in (
         "CLIPS",
         "clips",

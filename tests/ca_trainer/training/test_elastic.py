@@ -1,6 +1,7 @@
 """torchrun's elastic restart: a rank is killed, the others with it, and all go on from the last checkpoint."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -58,3 +59,27 @@ def test_a_killed_rank_rejoins_and_the_losses_are_the_same(
     said, _ = start(tmp_path / "whole", repository, small).communicate(timeout=600)
     assert sorted(losses(tmp_path / "whole")) == list(range(1, 41)), said
     assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
+
+
+def test_the_slurm_script_of_the_documents_starts_torchrun_on_every_node(
+    tmp_path: Path, repository: Path
+) -> None:
+    """With stand-ins for SLURM's commands: `srun` starts what it is given, `torchrun` says what it was given."""
+    text = (repository / "docs" / "training.md").read_text()
+    (script,) = [block for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) if "#SBATCH" in block]
+    stands = {"scontrol": "echo first; echo second", "srun": '"$@"', "torchrun": 'printf "%s\\n" "$@"'}
+    for name, does in stands.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / name).chmod(0o755)
+    job = {"SLURM_JOB_NODELIST": "node[1-2]", "SLURM_NNODES": "2", "SLURM_JOB_ID": "7"}
+    found = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", **job},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    given = found.stdout.splitlines()
+    assert "--nnodes=2" in given
+    assert "--rdzv-endpoint=first:29500" in given
+    assert given[given.index("apps/trainer") :][-1] == "runs/base-7"

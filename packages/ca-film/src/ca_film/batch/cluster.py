@@ -220,6 +220,8 @@ class _Driver:
             self._last_look = time.monotonic()
             if found := self._watch():
                 self._add(found)
+        if self._tally.left and not self._places_left():
+            raise FilmError(f"no machine is left that can write: {next(iter(self._tally.left.values()))}")
 
     def _hand_out(self) -> None:
         resources = self._ray.cluster_resources()
