@@ -2,7 +2,7 @@
 
     uv run --group cluster python docs/scale/measure.py
 
-Prints JSON. A film of many shots is coloured by one and by two workers of a Ray cluster, one thread each, beside one
+Prints lines of JSON. A film of many shots is coloured by one and by two workers of a Ray cluster, one thread each, beside one
 and two plain processes that colour it by themselves; then a film of 1920 x 1080 is looked through, coloured and joined.
 """
 
@@ -24,8 +24,8 @@ from ca_data import synthetic_clip, write_frames
 from ca_film import ColorizeOptions, Progress, colorize, open_film, survey_film
 from ca_film.batch import BatchRecord, color_on_cluster, find_films
 
-SHOTS, FRAMES, SIZE = 24, 8, (144, 256)
-LARGE, LARGE_FRAMES = (1080, 1920), 24
+SHOTS, FRAMES, SIZE = 16, 8, (144, 256)
+LARGE, LARGE_FRAMES = (1080, 1920), 12
 
 
 def write_film(path: Path, shots: int, frames: int, size: tuple[int, int], codec: str) -> None:
@@ -117,23 +117,23 @@ def large(folder: Path) -> dict:
 
 def main() -> None:
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
         film = folder / "film.mkv"
         write_film(film, SHOTS, FRAMES, SIZE, "ffv1")
         short = folder / "short.mkv"
         write_film(short, 2, FRAMES, SIZE, "ffv1")
         still = write_frames(synthetic_clip(0, 1, SIZE), folder / "still")
-        found = {
-            "frames": SHOTS * FRAMES,
-            "shots": SHOTS,
-            "one_process": plain(film, still, folder, 1),
-            "two_processes": plain(film, still, folder, 2),
-            "one_worker": on_cluster(film, short, still, folder, 1),
-            "two_workers": on_cluster(film, short, still, folder, 2),
-            "large": large(folder),
+        jobs = {
+            "one_process": lambda: plain(film, still, folder, 1),
+            "two_processes": lambda: plain(film, still, folder, 2),
+            "two_workers": lambda: on_cluster(film, short, still, folder, 2),
+            "one_worker": lambda: on_cluster(film, short, still, folder, 1),
+            "large": lambda: large(folder),
         }
-    print(json.dumps(found, indent=1))
+        print(json.dumps({"frames": SHOTS * FRAMES, "shots": SHOTS, "cores": os.cpu_count()}), flush=True)
+        for name, job in jobs.items():
+            print(json.dumps({name: job()}), flush=True)
 
 
 if __name__ == "__main__":

@@ -525,8 +525,7 @@ def paint_parts(
                 coverage.add(colored.confidence)
                 if index == segment.stop - 1:
                     if colored.state is not None:
-                        part = next(part for part in parts if index in part)
-                        work.keep_state(segment.stop, colored.state, part)
+                        work.keep_state(segment.stop, colored.state, range(parts[0].start, parts[-1].stop))
                     coverage.keep(segment)
                     target.finish()
                     del todo[segment.start]

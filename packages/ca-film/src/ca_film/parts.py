@@ -143,6 +143,7 @@ class FilmParts:
             segments = split_shots(whole, options.segment)
             target = target_of(opened.session, opened.encoding, work, out, options)
             paint_parts(opened.session, survey, whole, segments, target, backward, work, progress)
+            work.drop_states(part.frames)  # of a film of a thousand shots they would fill the disk
 
     def finish(self, source: Path, out: Path, options: ColorizeOptions, progress: Progress) -> Result:
         """Join what is made, and give the output its name.

@@ -201,10 +201,15 @@ class WorkFolder:
         except (OSError, SafetensorError, TypeError):
             return None
 
-    def keep_state(self, index: int, state: RecurrentState, part: range) -> None:
-        """Keep what the network was left in before a frame; of earlier ones of a part only the last is needed any more.
+    def keep_state(self, index: int, state: RecurrentState, among: range) -> None:
+        """Keep what the network was left in before a frame; of earlier ones only the last is needed any more.
 
         That one is for a process killed before the segment that ends here has its name.
+
+        Args:
+            index: of the frame.
+            state: the state.
+            among: frames that this process colours; states inside are its own.
         """
         # After the first frame of a shot, that frame is its own keyframe: safetensors refuses what shares memory.
         tensors = {
@@ -212,9 +217,13 @@ class WorkFolder:
             for name, value in state.named_tensors().items()
         }
         write_atomically(self._state_file(index), seal(save(tensors)))
-        kept = sorted(self._folder.glob("*.state"))
-        for earlier in [file for file in kept if part.start < int(file.stem) <= part.stop][:-2]:
+        for earlier in self._states(among)[:-2]:
             earlier.unlink()
+
+    def drop_states(self, among: range) -> None:
+        """Remove the states of frames that are all coloured."""
+        for state in self._states(among):
+            state.unlink(missing_ok=True)
 
     def begin_publishing(self, result: Mapping[str, Any]) -> None:
         """Note that everything is made, and what the result is, right before the output gets its name."""
@@ -224,6 +233,14 @@ class WorkFolder:
     def publishing(self) -> dict[str, Any] | None:
         """The result of a run that was killed while, or after, it gave the output its name."""
         return publishing(self.out, self._signature)
+
+    def _states(self, among: range) -> list[Path]:
+        """Files of the states before frames, from the second on to the one behind the last."""
+        return [
+            file
+            for file in sorted(self._folder.glob("*.state"))
+            if among.start < int(file.stem) <= among.stop
+        ]
 
     def _check_shared(self, before: Any) -> None:
         if before != self._signature:
