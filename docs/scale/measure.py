@@ -2,8 +2,9 @@
 
     uv run --group cluster python docs/scale/measure.py
 
-Prints lines of JSON. A film of many shots is coloured by one and by two workers of a Ray cluster, one thread each, beside one
-and two plain processes that colour it by themselves; then a film of 1920 x 1080 is looked through, coloured and joined.
+Prints lines of JSON. A film of many shots is coloured by one and by two workers of a Ray cluster, one thread each,
+beside one and two plain processes that colour it by themselves; then a film of 1920 x 1080 is looked through, coloured
+and joined.
 """
 
 import json

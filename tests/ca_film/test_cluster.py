@@ -79,8 +79,13 @@ def _title(process: int) -> str:
 
 @pytest.fixture(scope="module")
 def nodes() -> Iterator[TwoNodes]:
+    """Joined once for all tests, so that the workers, which take long to start, stay."""
+    import ray
+
     pair = TwoNodes()
+    ray.init(address=pair.address, log_to_driver=False, logging_level="ERROR")
     yield pair
+    ray.shutdown()
     pair.cluster.shutdown()
 
 

@@ -8,6 +8,7 @@ film. Whatever is done twice gives the same bytes under the same name, so it doe
 from __future__ import annotations
 
 import errno
+import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -72,8 +73,9 @@ class Tally:
 
 @dataclass(frozen=True)
 class _Task:
-    """A task: what a worker is to do with a film."""
+    """A task: what a worker is to do with a film; `batch` tells one call of the driver from another."""
 
+    batch: str
     kind: str
     number: int
     source: str
@@ -86,6 +88,7 @@ class _Task:
 class _Film:
     """A film in work: what is still to be handed out, and what is out."""
 
+    batch: str
     number: int
     film: BatchFilm
     out: str
@@ -100,7 +103,7 @@ class _Film:
     failed: bool = False
 
     def task(self, kind: str, part: Part | None = None) -> _Task:
-        return _Task(kind, self.number, self.film.source, self.out, self.film.options, part)
+        return _Task(self.batch, kind, self.number, self.film.source, self.out, self.film.options, part)
 
 
 def color_on_cluster(
@@ -122,7 +125,8 @@ def color_on_cluster(
     Args:
         record: of the folder that the outputs go to, which every machine sees under the same path.
         films: what to colour, under paths that every machine sees, or fsspec addresses.
-        address: `local` for a cluster of this machine alone, for as long as this takes, or that of a cluster.
+        address: `local` for a cluster of this machine alone, for as long as this takes, or that of a cluster; where the
+            calling program has joined one already, that one is used.
         device: `auto` (CUDA where the cluster has GPUs), `cpu` or `cuda`.
         places: of a `local` cluster: how many tasks at a time; None for one for each core.
         progress: is told how far the work is, and may cancel it.
@@ -137,11 +141,14 @@ def color_on_cluster(
         Cancelled: if `progress` asks for it; finished work is kept.
     """
     ray = _ray()
-    _join(ray, address, places)
+    joined = not ray.is_initialized()
+    if joined:
+        _join(ray, address, places)
     try:
         return _Driver(ray, record, device, progress or BatchProgress(), watch, store).run(films)
     finally:
-        ray.shutdown()
+        if joined:
+            ray.shutdown()
 
 
 def _ray() -> Any:
@@ -182,7 +189,7 @@ class _Driver:
         watch: Callable[[], Sequence[BatchFilm]] | None,
         store: str | None,
     ) -> None:
-        self._store = store
+        self._store, self._batch = store, secrets.token_hex(8)
         self._ray, self._record, self._progress, self._watch = ray, record, progress, watch
         self._on_gpu = device == "cuda" or (device == "auto" and ray.cluster_resources().get("GPU", 0) > 0)
         self._tally = Tally()
@@ -196,16 +203,20 @@ class _Driver:
 
     def run(self, films: Sequence[BatchFilm]) -> tuple[list[Entry], Tally]:
         self._add(films)
-        while True:
-            self._hand_out()
-            if not self._running and self._watch is None:
-                break
-            self._take()
+        try:
+            while True:
+                self._hand_out()
+                if not self._running and self._watch is None:
+                    break
+                self._take()
+                self._count()
+                if self._progress.cancelled():
+                    raise Cancelled("cancelled; finished work is kept, and the same call goes on from it")
+                self._look()
             self._count()
-            if self._progress.cancelled():
-                raise Cancelled("cancelled; finished work is kept, and the same call goes on from it")
-            self._look()
-        self._count()
+        finally:
+            for reference in self._running:
+                self._ray.cancel(reference, force=True)
         return self._record.entries(), self._tally
 
     def _add(self, films: Sequence[BatchFilm]) -> None:
@@ -241,7 +252,7 @@ class _Driver:
         number, wanted = taken
         here = self._record.out(number).absolute()
         out = str(here) if self._store is None else f"{self._store.rstrip('/')}/{here.name}"
-        film = self._films[number] = _Film(number, wanted, out, running=1)
+        film = self._films[number] = _Film(self._batch, number, wanted, out, running=1)
         return film.task(_FINISH if is_project(wanted.source) else _OPEN)
 
     def _submit(self, task: _Task) -> Any:
@@ -397,7 +408,7 @@ class _Counting(Progress):
         return self._counter.add.remote(self._number, told)
 
 
-_films: FilmParts | None = None
+_films: tuple[str, FilmParts] | None = None
 
 
 def _work(task: _Task, counter: Any) -> _Found:
@@ -405,10 +416,11 @@ def _work(task: _Task, counter: Any) -> _Found:
     import ray
 
     global _films
-    _films = _films or FilmParts()
+    if _films is None or _films[0] != task.batch:
+        _films = task.batch, FilmParts()
     node, began, start = ray.get_runtime_context().get_node_id(), time.time(), time.monotonic()
     try:
-        kind, value = "done", _done(_films, task, counter, on_gpu=bool(ray.get_gpu_ids()))
+        kind, value = "done", _done(_films[1], task, counter, on_gpu=bool(ray.get_gpu_ids()))
     except FilmError as error:
         disk = isinstance(error.__cause__, OSError) and error.__cause__.errno in _DISK
         kind, value = "disk" if disk else "film", " ".join(str(error).split())
