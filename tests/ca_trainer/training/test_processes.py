@@ -5,6 +5,7 @@ Processes are forked from this one, which has everything imported already; the l
 
 import multiprocessing
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -225,6 +226,60 @@ def test_torchrun_starts_the_folder(tmp_path: Path, repository: Path, small: lis
     assert finished.returncode == 0, finished.stderr
     assert "cpu x 2 ranks" in finished.stdout
     assert sorted(losses(tmp_path / "run")) == [1, 2]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the ranks in /proc, which is Linux's")
+def test_a_killed_rank_rejoins_to_the_same_losses(tmp_path: Path, repository: Path, quick: list[str]) -> None:
+    """torchrun's elastic restart: the other rank ends, too, and both go on from the last checkpoint."""
+    changes = ["steps=40", "checkpoint_every=3", "validate_every=0", "data.workers=0"]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    options = [word for change in [*quick, *changes] for word in ("--set", change)]
+    job = subprocess.Popen(
+        [*launcher, "--max-restarts=2", str(repository / "apps" / "trainer"), "--out", "killed", *options],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    deadline = time.monotonic() + 300
+    file = tmp_path / "killed" / "metrics.jsonl"
+    while not file.exists() or len(losses(tmp_path / "killed")) < 5:
+        assert job.poll() is None, job.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    ranks = Path(f"/proc/{job.pid}/task/{job.pid}/children").read_text().split()
+    os.kill(int(ranks[-1]), signal.SIGKILL)
+    said, _ = job.communicate(timeout=600)
+    assert job.returncode == 0, said
+    assert "Continuing after step" in said
+    recipe = load_recipe("demo", [*quick, *changes])
+    assert run_ranks(2, lambda: train(recipe, out=tmp_path / "whole")) == [0, 0]
+    assert sorted(losses(tmp_path / "whole")) == list(range(1, 41))
+    assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
+
+
+def test_the_slurm_script_of_the_documents_starts_torchrun(tmp_path: Path, repository: Path) -> None:
+    """With stand-ins for SLURM's commands: `srun` starts what it is given, `torchrun` says what it was given."""
+    text = (repository / "docs" / "training.md").read_text()
+    (script,) = [block for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) if "#SBATCH" in block]
+    stands = {"scontrol": "echo first; echo second", "srun": '"$@"', "torchrun": 'printf "%s\\n" "$@"'}
+    for name, does in stands.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / name).chmod(0o755)
+    job = {"SLURM_JOB_NODELIST": "node[1-2]", "SLURM_NNODES": "2", "SLURM_JOB_ID": "7"}
+    found = subprocess.run(
+        ["bash", "-eu", "-c", script],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", **job},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    given = found.stdout.splitlines()
+    assert "--nnodes=2" in given
+    assert "--rdzv-endpoint=first:29500" in given
+    assert given[given.index("apps/trainer") :][-1] == "runs/base-7"
 
 
 @pytest.mark.slow
