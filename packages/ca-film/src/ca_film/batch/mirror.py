@@ -78,7 +78,9 @@ class Mirror:
         system, there = _resolved(out)
         if system.exists(there) and not overwrite:
             raise FilmError(f"output {out} exists; choose another folder, or add --overwrite")
-        here = self._place(out)
+        # Of this process alone: others of this machine may have other parts of the same output.
+        here = self._place(out, f"of-{os.getpid()}")
+        here.parent.mkdir(exist_ok=True)
         work = here.with_name(here.name + ".partial")
         shutil.rmtree(work, ignore_errors=True)
         before = self._fetch(system, f"{there}.partial", work, frames)
@@ -115,11 +117,11 @@ class Mirror:
                 shutil.rmtree(growing, ignore_errors=True)
         return here
 
-    def _place(self, address: str) -> Path:
+    def _place(self, address: str, inside: str = "") -> Path:
         folder = self._folder / hashlib.sha256(address.encode()).hexdigest()[:16]
         folder.mkdir(parents=True, exist_ok=True)
         os.utime(folder)
-        return folder / address.rstrip("/").rsplit("/", 1)[-1]
+        return folder / inside / address.rstrip("/").rsplit("/", 1)[-1]
 
     def _fetch(self, system: Any, there: str, work: Path, frames: range | None) -> dict[str, tuple[int, int]]:
         found = {}
