@@ -4,6 +4,7 @@ from ca_film.colorize import Result, colorize
 from ca_film.errors import Cancelled, FilmError
 from ca_film.network.weights import LoadedModel, choose_device, default_weights, load_weights
 from ca_film.options import ColorizeOptions, Look, StillBinding, StreamChoice
+from ca_film.pictures import ColoredPicture, color_pictures
 from ca_film.plan import Plan, ShotPlan, plan
 from ca_film.preview import Preview, preview
 from ca_film.progress import Progress
@@ -14,6 +15,7 @@ from ca_film.source.survey import Survey, survey_film
 
 __all__ = [
     "Cancelled",
+    "ColoredPicture",
     "ColorizeOptions",
     "Film",
     "FilmError",
@@ -30,6 +32,7 @@ __all__ = [
     "StreamChoice",
     "Survey",
     "choose_device",
+    "color_pictures",
     "colorize",
     "colorize_project",
     "default_weights",
