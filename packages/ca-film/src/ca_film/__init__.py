@@ -11,7 +11,6 @@ from ca_film.progress import Progress
 from ca_film.project import colorize_project, is_project
 from ca_film.session import open_film
 from ca_film.source.film import Film, FilmFormat, Frame
-from ca_film.source.survey import Survey, survey_film
 
 __all__ = [
     "Cancelled",
@@ -30,7 +29,6 @@ __all__ = [
     "ShotPlan",
     "StillBinding",
     "StreamChoice",
-    "Survey",
     "choose_device",
     "color_pictures",
     "colorize",
@@ -41,5 +39,4 @@ __all__ = [
     "open_film",
     "plan",
     "preview",
-    "survey_film",
 ]
