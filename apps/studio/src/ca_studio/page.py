@@ -45,6 +45,7 @@ class StudioPage:
         self.tool = "look"
         self.color = FIRST_PALETTE[0]
         self._seen: tuple[int, int] = (-1, -1)
+        self._told: set[str] = set()
         self._opened = studio.opened
         self._painting: asyncio.Lock = asyncio.Lock()
         self.panel = Panel(self)
@@ -181,8 +182,7 @@ class StudioPage:
             self._enter()
 
     def _show_place(self) -> None:
-        rate = float(self.desk.viewer.film.format.rate)
-        minutes, seconds = divmod(self.index / rate, 60)
+        minutes, seconds = divmod(self.desk.viewer.seconds(self.index), 60)
         self.place.set_text(f"frame {self.index} of {len(self.desk)}   {int(minutes)}:{seconds:05.2f}")
 
     def _set_tool(self, name: str) -> None:
@@ -314,6 +314,10 @@ class StudioPage:
             return
         first = self._seen[0] < 0
         self._seen = seen
+        for notice in desk.notices:
+            if notice not in self._told:
+                self._told.add(notice)
+                ui.notify(notice, type="warning", multi_line=True, timeout=0, close_button="OK")
         self.title.set_text(desk.project.film.name)
         covered = await run.io_bound(desk.covered)
         ranges = desk.project.ranges(len(desk))
