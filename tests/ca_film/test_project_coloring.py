@@ -267,8 +267,9 @@ def test_a_project_goes_where_its_film_goes_and_says_what_became_of_it(film: Pat
     survey, _ = survey_project(moved, moved.load(), Viewer(moved.load().film).film)
     assert CHANGED in survey.notes
     shutil.rmtree(place / "new name")
+    assert moved.load().film == (place / "film").resolve()
     with pytest.raises(FilmError, match="is not there; put it there or beside the project's folder"):
-        moved.load()
+        moved.load_with_film()
 
 
 def test_what_no_shot_needs_goes_once_there_is_too_much(film: Path) -> None:

@@ -542,9 +542,9 @@ class Desk:
 def _opened(path: Path) -> tuple[Project, ProjectFolder]:
     if is_project(path):
         folder = ProjectFolder(path)
-        return folder.load(), folder
+        return folder.load_with_film(), folder
     folder = ProjectFolder(project_folder(path))
-    return (folder.load() if is_project(folder.path) else Project(path.resolve())), folder
+    return (folder.load_with_film() if is_project(folder.path) else Project(path.resolve())), folder
 
 
 def _foreign_still(name: str) -> Still:

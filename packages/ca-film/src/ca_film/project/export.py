@@ -88,7 +88,7 @@ def colorize_project(
             "--range, --start and --end are for films; a project colours only what changed since it was kept, by itself"
         )
     place = ProjectFolder(folder)
-    project = place.load()
+    project = place.load_with_film()
     stills = tuple(place.path / still.file for still in project.stills)
     taken = check_paths(project.film, out, replace(options, references=stills))
     film = open_film(project.film, options.rate)

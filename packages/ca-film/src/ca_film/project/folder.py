@@ -92,6 +92,20 @@ class ProjectFolder:
             why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise FilmError(f"project {file}: {why}") from error
 
+    def load_with_film(self) -> Project:
+        """Read the project to work on it.
+
+        Raises:
+            FilmError: as `load`, and if its film is not there.
+        """
+        project = self.load()
+        if not project.film.exists():
+            raise FilmError(
+                f"project {self.path}: its film {project.film} is not there; put it there or beside the project's "
+                "folder, or correct 'film' in project.toml"
+            )
+        return project
+
     def save(self, project: Project) -> None:
         """Write the project; whatever happens, the file is the old one or the new one."""
         self.path.mkdir(parents=True, exist_ok=True)
@@ -144,19 +158,10 @@ class ProjectFolder:
         return folder
 
     def _film(self, noted: str) -> Path:
-        """The film: where the project says, or else beside the folder, for both may have got another name.
-
-        Raises:
-            FilmError: if it is in neither place.
-        """
-        film = (self.path / noted).resolve()
-        beside = self.path.resolve().with_name(self.path.resolve().name.removesuffix(SUFFIX))
-        for place in (film, beside):
-            if place.exists() and place != self.path.resolve():
-                return place
-        raise FilmError(
-            f"its film {film} is not there; put it there or beside the project's folder, or correct 'film'"
-        )
+        """The film: where the project says, or else beside the folder, for both may have got another name."""
+        film, folder = (self.path / noted).resolve(), self.path.resolve()
+        beside = folder.with_name(folder.name.removesuffix(SUFFIX))
+        return beside if beside.exists() and beside != folder and not film.exists() else film
 
     def _project(self, table: dict[str, Any]) -> Project:
         _only(table, {"version", "film", "surveyed", "keep_colors", "network", "shots", "stills"}, "the file")
