@@ -180,3 +180,14 @@ def test_a_broken_film_leaves_the_open_one_open(desk: Desk, tmp_path: Path) -> N
         studio.open("/etc/passwd")
     studio.close()
     desk.folder.__enter__()
+
+
+def test_no_picture_of_another_film_is_taken_for_this_one(desk: Desk) -> None:
+    path, stamp = desk.folder.path, desk.stamp
+    desk.close()
+    again = Desk(path, device="cpu")  # the same film another day: its pictures may be others
+    try:
+        assert again.stamp != stamp
+    finally:
+        again.close()
+        desk.folder.__enter__()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import secrets
 import tempfile
 import threading
 from collections import OrderedDict
@@ -110,6 +111,8 @@ class Desk:
         self.viewer = Viewer(project.film)
         self.project = project
         self.version = 0
+        # In the address of every picture: browsers keep those of another film, or of a studio before this one.
+        self.stamp = secrets.token_hex(4)
         self.problem: str | None = None
         self.surveyed_frames = 0
         self.has_own_colors = False
@@ -563,7 +566,7 @@ def _picture(data: bytes, name: str) -> Image.Image:
             )
         rgba = ImageOps.exif_transpose(image).convert("RGBA")
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        raise FilmError(f"{name} is no picture that can be read ({error}); save it as PNG") from error
+        raise FilmError(f"{name} is no picture that can be read; save it as PNG") from error
     alpha = np.asarray(rgba.getchannel("A"))
     if not alpha.any():
         raise FilmError(f"{name} is transparent everywhere; paint on it first")

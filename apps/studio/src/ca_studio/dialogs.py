@@ -63,7 +63,8 @@ def open_dialog(studio: Studio) -> None:
                 frames = sum(path.suffix.lower() in _IMAGES for path in found)
                 if frames > 1:
                     ui.item(f"open this folder of {frames} frames", on_click=lambda: choose(real))
-                for path in [path for path in found if not path.name.startswith(".")][:_MOST_ENTRIES]:
+                shown = [path for path in found if path.name[0] != "." and path.suffix != ".partial"]
+                for path in shown[:_MOST_ENTRIES]:
                     if is_project(path) or path.suffix.lower() in FILM_SUFFIXES:
                         _entry(
                             "movie" if path.is_file() else "palette",

@@ -97,6 +97,7 @@ class Panel:
             .tooltip("A logo, a title: in the export they stay as they are, where the film has colour")
             .on("click", lambda: self._keep_colors(bool(self.keep_colors.value)))
         )
+        self.keep_colors.set_visibility(False)
         self.upload_here = ui.checkbox("It is the frame shown", value=False)
 
     def show_shot(self) -> None:
@@ -192,6 +193,7 @@ class Panel:
 
     async def _uploaded(self, event: events.UploadEventArguments) -> None:
         data, name = await event.file.read(), event.file.name
+        event.sender.reset()  # type: ignore[attr-defined]
         frame = self.tab.index if self.upload_here.value else None
         still = await self.tab.do(lambda: self.tab.desk.add_still(data, name, frame))
         if still is not None and self.follow.value:
