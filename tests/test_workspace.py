@@ -123,6 +123,7 @@ ROOMS = {
             "network": {"source"},
             "output": {"source"},
             "project": {"source", "network", "output"},
+            "batch": {"source", "network", "output", "project"},
         }
     ),
 }

@@ -1,6 +1,7 @@
 """The command line.
 
-Exit codes: 0 done, 2 bad input (no output), 3 done but parts of the film did not decode, 130 interrupted.
+Exit codes: 0 done, 2 bad input (no output), 3 done but parts of the film did not decode, 4 films of a batch failed,
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from ca_infer.arguments import (
     parse_size,
     spread_values,
 )
+from ca_infer.batch import batch
 from ca_infer.errors import EXIT_BAD_INPUT, EXIT_DONE, EXIT_INTERRUPTED, EXIT_PARTLY_DECODED, InferError
 
 if TYPE_CHECKING:
@@ -270,6 +272,9 @@ def _colorize(source: Path, out: Path, options: ColorizeOptions) -> int:
         work = colorize_project if is_project(source) else colorize
         result = work(source, out, options, bar)
     return _report(result)
+
+
+app.command()(batch)
 
 
 @app.command()

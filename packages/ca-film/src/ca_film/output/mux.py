@@ -398,14 +398,17 @@ def _move_into(packet: av.Packet, window: Window) -> bool:
 
 def _chapter_in(chapter: Chapter, window: Window | None) -> Chapter | None:
     """A chapter in the time of a piece; None where nothing of it lies there."""
-    if window is None:
+    tick = chapter["time_base"]
+    if window is None or not tick:
         return chapter
-    tick, (begin, end) = chapter["time_base"], window
-    start, stop = chapter["start"] * tick, chapter["end"] * tick
-    start, stop = max(start, begin), stop if end is None else min(stop, end)
+    begin, end = window
+    start, stop = max(chapter["start"] * tick, begin), chapter["end"] * tick
+    stop = stop if end is None else min(stop, end)
     if stop <= start:
         return None
-    return {**chapter, "start": round((start - begin) / tick), "end": round((stop - begin) / tick)}
+    moved = chapter.copy()
+    moved["start"], moved["end"] = round((start - begin) / tick), round((stop - begin) / tick)
+    return moved
 
 
 def _copy_stream_tags(source: Stream, target: Stream) -> None:
