@@ -160,13 +160,13 @@ def _make(
         rehearsed = target.rehearse()
     notes = [*(encoding.notes if encoding else []), *rehearsed]
     survey = _survey(session, options, work, progress)
-    _select(session, survey, options, work, progress)
     segments = split_shots(survey.shots, options.segment)
     if options.again is not None:
         with _leaving_nothing(work):
             check_range(options.again, len(survey))
             segments, again = target.take_over(out, survey, segments, options.again)
         notes.append(_again_note(options.again, again, out))
+    _select(session, survey, options, work, progress)
     coverage = _paint(session, survey, segments, target, work, progress)
     progress.stage("writing", None)
     check_unchanged(sources)
