@@ -20,7 +20,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from ca_infer.arguments import name_outputs, parse_cuts, parse_rate, parse_size, spread_values
+from ca_infer.arguments import (
+    name_outputs,
+    parse_cuts,
+    parse_place,
+    parse_range,
+    parse_rate,
+    parse_size,
+    spread_values,
+)
 from ca_infer.batch import batch
 from ca_infer.errors import EXIT_BAD_INPUT, EXIT_DONE, EXIT_INTERRUPTED, EXIT_PARTLY_DECODED, InferError
 
@@ -200,6 +208,17 @@ def colorize(
             "--cut-at-stills", help="Begin anew at stills that are frames of the film, a segment apart."
         ),
     ] = False,
+    again: Annotated[
+        str | None,
+        typer.Option(
+            "--range",
+            help="Colour only frames FIRST:LAST of an output again (LAST not among them); the rest stays.",
+        ),
+    ] = None,
+    start: Annotated[
+        str, typer.Option(help="Begin of a test piece: a frame number, or a time such as 1:02.5 or 62.5s.")
+    ] = "0",
+    end: Annotated[str | None, typer.Option(help="What a test piece ends before; likewise.")] = None,
     copy_audio: Annotated[bool, typer.Option(help="Copy sound.")] = True,
     copy_subtitles: Annotated[bool, typer.Option(help="Copy subtitles.")] = True,
     copy_data: Annotated[bool, typer.Option(help="Copy data, attachments and further video.")] = True,
@@ -231,6 +250,9 @@ def colorize(
         segment=segment,
         cut_at_stills=cut_at_stills,
         report=bool(report),
+        again=parse_range(again),
+        start=parse_place(start, "--start"),
+        end=None if end is None else parse_place(end, "--end"),
     )
     code = EXIT_DONE
     for source, target in name_outputs(sources, out):

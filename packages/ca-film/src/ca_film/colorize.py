@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from ca_film.output.blending import BackwardColors
 from ca_film.output.coverage import Coverage, is_report, write_report
 from ca_film.output.encoding import VIDEO_SUFFIXES, Encoding, choose_encoding
 from ca_film.output.rendering import Renderer
+from ca_film.output.renewal import check_range
 from ca_film.output.segments import cut_shots, split_shots
 from ca_film.output.targets import PICTURE_SUFFIXES, FolderTarget, PictureTarget, Target, VideoTarget
 from ca_film.output.work import WorkFolder, file_signature, publishing, remove_remains
@@ -38,9 +39,11 @@ __all__ = [
     "check_paths",
     "check_stills",
     "check_taken",
+    "check_unchanged",
     "choose_output",
     "color_notes",
     "colorize",
+    "flash_notes",
     "look_through",
     "made_parent",
     "paint_parts",
@@ -49,6 +52,7 @@ __all__ = [
     "rehearse",
     "report_path",
     "signature_of",
+    "signatures",
     "target_of",
     "whole_parts",
 ]
@@ -106,8 +110,8 @@ def colorize(
     session = open_session(source, options)
     check_stills(session, out)
     encoding = choose_output(session.film, out, options)
-    signature = signature_of(session, options, encoding)
-    if taken:
+    signature = signature_of(session, options, encoding, out)
+    if taken and options.again is None:
         check_taken(out, options, signature)
     with writing(out), made_parent(out), _open_work(out, signature, options, progress) as work:
         target = target_of(session, encoding, work, out, options)
@@ -159,23 +163,29 @@ def _make(
     progress: Progress,
 ) -> Result:
     """Make everything but the output's name, inside the work folder."""
-    sources = {path: file_signature(path) for path in [session.film.path, *_still_files(session)]}
+    sources = signatures([session.film.path, *_still_files(session)])
     notes = [*(encoding.notes if encoding else []), *rehearse(target, work)]
-    survey = look_through(session, options, work, progress)
+    survey = _survey(session, options, work, progress)
     parts = whole_parts(session, survey, options)
     segments = split_shots(parts, options.segment)
+    if options.again is not None:
+        with _leaving_nothing(work):
+            check_range(options.again, len(survey))
+            segments, again = target.take_over(out, survey, segments, options.again)
+        notes.append(_again_note(options.again, again, out))
+    _select(session, survey, options, work, progress)
     coverage = _paint(session, survey, parts, segments, target, work, progress)
     progress.stage("writing", None)
-    _check_unchanged(sources)
+    check_unchanged(sources)
     joined = target.prepare(survey, segments)
-    _check_unchanged(sources)
-    report = report_path(out) if options.report else None
+    check_unchanged(sources)
+    report = report_path(out) if options.report and options.again is None else None
     if report and not work.report_file().is_file():
         grids = coverage.grids(segments)
         write_report(work.report_file(), target.made, out.name, survey, grids, session.references)
     notes += [note for note in [*survey.notes, *joined.notes] if note not in notes]
     notes += _reference_notes(session, survey)
-    notes += color_notes(survey, options)
+    notes += [*flash_notes(survey.flashes), *color_notes(survey, options.keep_colors)]
     if work.damaged:
         notes.append(f"{len(work.damaged)} files of the kept work were damaged and made again")
     return Result(out, joined.frames, len(survey.shots), joined.copied, notes, survey.problems, report)
@@ -183,8 +193,24 @@ def _make(
 
 def rehearse(target: Target, work: WorkFolder) -> list[str]:
     """Try before the work what will be done after it; a work folder that was made for it goes where that fails."""
-    try:
+    with _leaving_nothing(work):
         return target.rehearse()
+
+
+def _again_note(wanted: range, made: range, out: Path) -> str:
+    whole = (
+        f"frames {made.start} to {made.stop - 1} are made again, all others are those of before, bit by bit"
+    )
+    if wanted != made:
+        whole += "; a video's frames are encoded in segments, which end at cuts (--segment)"
+    return whole + ("; the coverage report is that of before" if report_path(out).is_file() else "")
+
+
+@contextmanager
+def _leaving_nothing(work: WorkFolder) -> Iterator[None]:
+    """Remove a new work folder where what is tried is refused."""
+    try:
+        yield
     except FilmError:
         if work.is_new:
             work.remove()
@@ -222,7 +248,17 @@ def _still_files(session: Session) -> list[Path]:
     return [reference.path for reference in session.references]
 
 
-def _check_unchanged(sources: Mapping[Path, str]) -> None:
+def signatures(paths: Iterable[Path]) -> dict[Path, str]:
+    """Of every file that the work depends on, what changes when it does."""
+    return {path: file_signature(path) for path in paths}
+
+
+def check_unchanged(sources: Mapping[Path, str]) -> None:
+    """Make sure that film and stills are still what they were.
+
+    Raises:
+        FilmError: naming the file that is not.
+    """
     for path, before in sources.items():
         try:
             same = file_signature(path) == before
@@ -283,7 +319,9 @@ def check_paths(source: Path, out: Path, options: ColorizeOptions) -> bool:
     if out.exists() and not (out.is_file() or out.is_dir()):
         raise FilmError(f"output {out} is no regular file; choose another name with -o")
     taken = os.path.lexists(out) and (not out.is_dir() or any(out.iterdir()))
-    if taken and not options.overwrite and publishing(out) is None:
+    if options.again is not None:
+        _check_earlier(out, taken=taken, picture=_is_picture(source, out))
+    elif taken and not options.overwrite and publishing(out) is None:
         raise _exists(out)
     report = report_path(out)
     if options.report and os.path.lexists(report) and not options.overwrite and not is_report(report):
@@ -291,6 +329,15 @@ def check_paths(source: Path, out: Path, options: ColorizeOptions) -> bool:
             f"report {report} is there and not of ColorAlign; rename it, or add --overwrite or --no-report"
         )
     return taken
+
+
+def _check_earlier(out: Path, *, taken: bool, picture: bool) -> None:
+    if picture:
+        raise FilmError("--range is for films, and this is one picture; leave it out")
+    if not taken:
+        raise FilmError(
+            f"--range colours frames of an output again, but {out} is not there; colour the whole film first"
+        )
 
 
 def _is_picture(source: Path, out: Path) -> bool:
@@ -351,8 +398,13 @@ def made_parent(out: Path) -> Iterator[None]:
         raise
 
 
-def signature_of(session: Session, options: ColorizeOptions, encoding: Encoding | None) -> dict[str, str]:
+def signature_of(
+    session: Session, options: ColorizeOptions, encoding: Encoding | None, out: Path
+) -> dict[str, str]:
     """Everything that the kept work depends on."""
+    part = f"{options.start} {options.end}" if options.is_piece else ""
+    if options.again is not None:
+        part = f"{options.again} of {file_signature(out)}"
     cuts = None if options.cuts is None else tuple(options.cuts)
     return {
         "kind": _KIND,
@@ -365,6 +417,7 @@ def signature_of(session: Session, options: ColorizeOptions, encoding: Encoding 
         "encoding": f"{encoding} {options.png_depth} {options.frames}",
         "shots": f"{cuts} {options.segment} {options.rate}"
         + (" cut at stills" if options.cut_at_stills else ""),
+        "part": part,
     }
 
 
@@ -397,13 +450,25 @@ def look_through(
     Returns:
         The survey.
     """
+    survey = _survey(session, options, work, progress, checked=checked)
+    _select(session, survey, options, work, progress)
+    return survey
+
+
+def _survey(
+    session: Session,
+    options: ColorizeOptions,
+    work: WorkFolder,
+    progress: Progress,
+    *,
+    checked: bool = False,
+) -> Survey:
     survey = work.survey()
     if survey is None:
         survey = session.survey(options.cuts, progress, checked=checked)
         work.keep_survey(survey)
     else:
         session.adopt(survey)
-    _select(session, survey, options, work, progress)
     return survey
 
 
@@ -456,12 +521,12 @@ def _paint(
 ) -> Coverage:
     """Colour what is not kept yet of a film: first against time, then all of it."""
     backward = backward_colors(session, survey, work)
-    if missing := backward.missing():
+    todo = [segment for segment in segments if not target.has(segment)]
+    if missing := [window for window in backward.missing() if _meets(window, todo)]:
         progress.stage("colouring backward", sum(map(len, missing)))
         paint_windows(session, survey, backward, missing, progress)
-    done = sum(len(segment) for segment in segments if target.has(segment))
     progress.stage("colouring", len(survey))
-    progress.advance(done)
+    progress.advance(len(survey) - sum(map(len, todo)))
     return paint_parts(session, survey, parts, segments, target, backward, work, progress)
 
 
@@ -531,6 +596,8 @@ def paint_parts(
                     del todo[segment.start]
                     segment = None
                 advance(progress)
+                if not todo:
+                    break
     finally:
         target.abandon()
     if todo:
@@ -541,11 +608,23 @@ def paint_parts(
     return coverage
 
 
-def color_notes(survey: Survey, options: ColorizeOptions) -> list[str]:
+def _meets(window: range, segments: Iterable[range]) -> bool:
+    return any(window.start < one.stop and one.start < window.stop for one in segments)
+
+
+def flash_notes(flashes: Sequence[int]) -> list[str]:
+    """What becomes of flashes, if there are any."""
+    if not flashes:
+        return []
+    listed = ", ".join(map(str, flashes[:_LISTED])) + (" ..." if len(flashes) > _LISTED else "")
+    return [f"frames far lighter or darker than both neighbours get the neighbours' colours: {listed}"]
+
+
+def color_notes(survey: Survey, keep: bool) -> list[str]:
     """What becomes of colours that the film has, if it has any."""
     if survey.colorful < _COLORFUL:
         return []
-    fate = "they are kept" if options.keep_colors else "they are replaced; --keep-colors keeps them"
+    fate = "they are kept" if keep else "they are replaced; --keep-colors keeps them"
     return [f"the film has colours of its own (in up to {survey.colorful:.1%} of a frame): {fate}"]
 
 
@@ -562,13 +641,6 @@ def _reference_notes(session: Session, survey: Survey) -> list[str]:
             notes.append(f"reference {name} names frame {reference.frame}, but the film has {len(survey)}")
         elif reference.digest in survey.anchors:
             notes.append(f"reference {name} is frame {reference.frame} of the film, by its picture")
-    if survey.flashes:
-        listed = ", ".join(map(str, survey.flashes[:_LISTED])) + (
-            " ..." if len(survey.flashes) > _LISTED else ""
-        )
-        notes.append(
-            f"frames far lighter or darker than both neighbours get the neighbours' colours: {listed}"
-        )
     for stretch, chosen in session.selection.stretches:
         if not chosen:
             notes.append(

@@ -177,7 +177,7 @@ class _Opened:
         session = open_session(source, options)
         check_stills(session, out)
         encoding = choose_output(session.film, out, options)
-        return cls(session, encoding, signature_of(session, options, encoding))
+        return cls(session, encoding, signature_of(session, options, encoding, out))
 
     def surveyed(self, options: ColorizeOptions, work: WorkFolder) -> Survey:
         """The survey that the outline left, adopted once."""

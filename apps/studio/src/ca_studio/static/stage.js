@@ -7,7 +7,7 @@ export default {
               @pointerleave="hover = null; draw()" data-testid="stage"></canvas>
       <div class="stage-note" v-show="busy || pending.length">{{ busy || "spreading the colour" }}</div>
     </div>`,
-  props: { total: Number, width: Number, height: Number },
+  props: { total: Number, width: Number, height: Number, stamp: String },
   data() {
     return {
       index: 0, layer: "color", version: 0, split: 0, before: false, tool: "look", color: "#b06040", size: 0.012,
@@ -56,7 +56,7 @@ export default {
       this.telling = setTimeout(() => { this.telling = null; this.$emit("frame", this.index); }, 60);
     },
     url(index, layer) {
-      const version = layer === "grey" ? 0 : this.version;
+      const version = layer === "grey" ? this.stamp : this.version;
       return `desk/frame/${index}?layer=${layer}&v=${version}`;
     },
     fetchBoth() {

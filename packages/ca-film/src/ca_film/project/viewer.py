@@ -72,6 +72,14 @@ class Viewer:
             self._held.move_to_end(index)
             return self._held[index]
 
+    def seconds(self, index: int) -> float:
+        """When a frame is shown, since the first one; also of films of variable rate."""
+        if self._reader is None or self._reader.counts or index >= len(self._reader):
+            return float(index / self.film.format.rate)
+        return float(
+            (self._reader.timestamps[index] - self._reader.timestamps[0]) * self._reader.info.time_base
+        )
+
     def near(self, index: int) -> Frame:
         """The keyframe at or before a frame: cheap, and like it enough for a thumbnail."""
         return self.frame(self._reader.key_before(index) if self._reader else index)

@@ -35,6 +35,7 @@ class VideoFilm:
         self.path = path
         self.notes: list[str] = []
         self._checks: Sequence[tuple[int, int]] = ()
+        self.window: tuple[Fraction, Fraction | None] | None = None
         try:
             self._reader = VideoReader(path, strict=False)
         except VideoError as error:
