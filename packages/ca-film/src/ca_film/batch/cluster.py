@@ -419,6 +419,7 @@ def _work(task: _Task, counter: Any) -> _Found:
     if _films is None or _films[0] != task.batch:
         _films = task.batch, FilmParts()
     node, began, start = ray.get_runtime_context().get_node_id(), time.time(), time.monotonic()
+    value: Any
     try:
         kind, value = "done", _done(_films[1], task, counter, on_gpu=bool(ray.get_gpu_ids()))
     except FilmError as error:

@@ -176,12 +176,12 @@ def grey_image(luma: Integer[np.ndarray, "h w"], coding: YuvCoding) -> UInt8[np.
 
 def checksum(frame: Frame) -> int:
     """CRC-32 of everything that a frame shows: its luma, and the other planes or the RGB where there are any."""
-    parts = [np.ascontiguousarray(frame.luma)]
+    parts = [frame.luma]
     if frame.rgb is not None:
         parts.append(frame.rgb.numpy())
     if frame.decoded is not None:
         parts += [plane(frame.decoded, number) for number in range(1, len(frame.decoded.planes))]
     value = 0
     for part in parts:
-        value = zlib.crc32(np.ascontiguousarray(part), value)
+        value = zlib.crc32(np.ascontiguousarray(part).data, value)
     return value
