@@ -1,4 +1,4 @@
-"""A thousand films on 64 devices, simulated: what failures, slow machines and the ends of films cost.
+"""A library of films on 64 devices, simulated: what failures, slow machines and the ends of films cost.
 
     uv run --group cluster python docs/scale/simulate.py
 

@@ -24,10 +24,6 @@ class _MixedPrecision(MixedPrecision):
         return data
 
 
-class _Sharded(FSDPStrategy):
-    """FSDP on CUDA and on CPU ranks: Fabric, which goes by the class, lets its own one run on CUDA only."""
-
-
 def make_fabric(compute: ComputeChoice, *, unused_parameters: bool = False) -> Fabric:
     """Set up this process's device and, under torchrun, its place among the others.
 
@@ -51,9 +47,9 @@ def make_fabric(compute: ComputeChoice, *, unused_parameters: bool = False) -> F
     local = int(os.environ["LOCAL_WORLD_SIZE"]) if elastic else 1
     rank = int(os.environ["LOCAL_RANK"]) if elastic else 0
     device = _available_device(compute.device, rank, local)
-    if compute.strategy == "fsdp" and device != "cuda" and (device != "cpu" or world == 1):
+    if compute.strategy == "fsdp" and device != "cuda":
         raise TrainerError(
-            f'compute.strategy: "fsdp" needs CUDA devices or several CPU ranks, got "{device}"; use "auto" or "ddp"'
+            f'compute.strategy: "fsdp" needs CUDA devices, got "{device}"; use "auto" or "ddp"'
         )
     plugins: list[Any] = [TorchElasticEnvironment() if elastic else LightningEnvironment()]
     mixed = compute.precision in ("16-mixed", "bf16-mixed") and compute.strategy != "fsdp"
@@ -87,7 +83,7 @@ def _available_device(wanted: str, rank: int, count: int) -> str:
 
 def _make_strategy(name: str, world: int, unused_parameters: bool) -> Strategy | str:
     if name == "fsdp":
-        return _Sharded(use_orig_params=True, state_dict_type="full")
+        return FSDPStrategy(use_orig_params=True, state_dict_type="full")
     if world > 1:
         return DDPStrategy(find_unused_parameters=unused_parameters)
     return "auto"
