@@ -52,7 +52,7 @@ NOT_RUN = {
     r"ablate": "minutes; tests/ca_trainer/test_ablation.py",
     r"--cluster (auto|HOST)|cuda:1": "needs a cluster, or several GPUs; tests/ca_film/test_cluster.py starts one",
     r"--watch": "goes on until it is stopped; tests/ca_film/test_batch.py",
-    r"docs/scale/": "minutes, or Ray Train; what came of it is committed",
+    r"docs/scale/": "minutes; what came of it is committed",
     r"--recipe R |THEIR_FRAMES|runs/theirs": "stands for a file of the reader's",
 }
 # What is added where a command as it stands would take minutes.

@@ -182,7 +182,7 @@ def main() -> None:
             "device_hours_per_film_hour": round(there / (frames / given["rate"]), 3),
             "tasks": sum(len(film.parts) + 2 for film in library.films),
         }
-        times, busy = zip(*found.busy[:: max(1, len(found.busy) // 2000)], strict=True)
+        times, busy = zip(*found.busy[:: max(1, len(found.busy) // 400)], strict=True)
         axes.step(
             [time / found.done for time in times],
             busy,
