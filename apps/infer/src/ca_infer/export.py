@@ -15,9 +15,6 @@ from ca_infer.programs import FORMATS, export_programs
 
 __all__ = ["export"]
 
-# The conversion is known to fail, late and at length: tests/ca_infer/test_programs.py shows when it works again.
-_PROGRAMS_WORK = False
-
 
 def export(name: str | None, out: Path, *, form: str = "safetensors", half: bool, overwrite: bool) -> Path:
     """Write weights as safetensors with their configuration and what is known about them, or as programs.
@@ -65,10 +62,6 @@ def _programs(name: str | None, out: Path, form: str, *, half: bool, overwrite: 
         raise InferError(f"output {out} must be a folder for --format {form}; give a name without ending")
     if out.exists() and not overwrite:
         raise InferError(f"output {out} exists; choose another name with -o, or add --overwrite")
-    if not _PROGRAMS_WORK:
-        raise InferError(
-            f"--format {form} does not work in this version (docs/export.md says why); export safetensors"
-        )
     network = load_weights(name).model
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

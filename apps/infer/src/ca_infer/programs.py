@@ -43,7 +43,7 @@ def export_programs(network: ColorAlignNet, folder: Path, form: str) -> list[Pat
         raise InferError("--format onnx needs onnx and onnxscript; install ca-infer[onnx]")
     files, about = [], {}
     with torch.no_grad():
-        for name, step, arguments, shapes in _traced(for_inference(network)):
+        for name, step, arguments, shapes in _traced(_plain(for_inference(network))):
             program = torch.export.export(step, arguments, dynamic_shapes=shapes)
             path = folder / f"{name}{FORMATS[form]}"
             inputs, outputs = _names(arguments), _output_names(step(*arguments))
@@ -58,6 +58,13 @@ def export_programs(network: ColorAlignNet, folder: Path, form: str) -> list[Pat
         json.dumps({"multiple_of": _STRIDE, "least": _LEAST * _STRIDE, "programs": about}, indent=1)
     )
     return [*files, listing]
+
+
+def _plain(network: ColorAlignNet) -> ColorAlignNet:
+    """The same network, every weight row-major in memory of its own: a saved program takes no other for what it is."""
+    for tensor in (*network.parameters(), *network.buffers()):
+        tensor.data = tensor.data.clone(memory_format=torch.contiguous_format)
+    return network
 
 
 def _traced(network: ColorAlignNet) -> list[tuple[str, nn.Module, tuple[Any, ...], dict[str, Any]]]:

@@ -66,7 +66,8 @@ def window_mask(
         whole = length + -length % window
         origin = torch.arange(whole) + roll
         wrapped.append(origin >= whole)
-        padded.append(origin % whole >= length)
+        # No remainder: ONNX does not take one by a size that varies.
+        padded.append(torch.where(wrapped[-1], origin - whole, origin) >= length)
     region = 2 * wrapped[0][:, None].int() + wrapped[1][None, :].int()
     region = region.masked_fill(padded[0][:, None] | padded[1][None, :], 4)
     regions = window_partition(region[None, :, :, None], (window, window)).reshape(-1, window**2)
