@@ -72,7 +72,8 @@ def _traced(network: ColorAlignNet) -> list[tuple[str, nn.Module, tuple[Any, ...
     encode, first, following = ReferenceStep(network), FirstStep(network), NextStep(network)
     still, lightness = torch.zeros(1, 3, *_STILL), torch.zeros(1, 1, *_TRACED)
     references = encode(still)
-    state = first(lightness, references)[2]
+    # Copies: of arguments that are one tensor, a trace takes each for the last of them.
+    state = {name: value.clone() for name, value in first(lightness.clone(), references)[2].items()}
     of_still = {"still": {2: _STRIDE * Dim("still_h", min=2), 3: _STRIDE * Dim("still_w", min=2)}}
     of_lightness = {2: _STRIDE * Dim("h", min=_LEAST), 3: _STRIDE * Dim("w", min=_LEAST)}
     of_references = {name: _free(value, name in ("keys", "values")) for name, value in references.items()}
