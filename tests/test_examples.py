@@ -20,7 +20,7 @@ SOURCES = [
 TEXTS = [
     ROOT / "README.md",
     *(member / "README.md" for member in MEMBERS),
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
 ]
 
 

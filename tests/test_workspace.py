@@ -22,6 +22,8 @@ ALLOWED = {
     "ca_trainer": LIBRARIES,
     "ca_film": {"ca_model", "ca_data"},
     "ca_studio": {"ca_film", "ca_data"},
+    "ca_comfy": {"ca_film", "ca_data"},
+    "ca_vapoursynth": {"ca_film", "ca_data"},
     "ca_infer": {"ca_film", "ca_model", "ca_data", "ca_metrics"},
 }
 
@@ -123,6 +125,7 @@ ROOMS = {
             "network": {"source"},
             "output": {"source"},
             "project": {"source", "network", "output"},
+            "batch": {"source", "network", "output", "project"},
         }
     ),
 }
