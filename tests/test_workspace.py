@@ -22,6 +22,8 @@ ALLOWED = {
     "ca_trainer": LIBRARIES,
     "ca_film": {"ca_model", "ca_data"},
     "ca_studio": {"ca_film", "ca_data"},
+    "ca_comfy": {"ca_film", "ca_data"},
+    "ca_vapoursynth": {"ca_film", "ca_data"},
     "ca_infer": {"ca_film", "ca_model", "ca_data", "ca_metrics"},
 }
 

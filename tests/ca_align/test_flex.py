@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from ca_align import FlexAlign, local_correlation, warp
+from ca_align import FlexAlign, warp
 from ca_align.align import FLOW_RADIUS
+from ca_align.flow import local_correlation
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import deform_conv2d

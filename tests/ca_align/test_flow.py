@@ -2,17 +2,8 @@
 
 import pytest
 import torch
-from ca_align import (
-    FlowPropagation,
-    KeyframeTracking,
-    StillPropagation,
-    estimate_flow,
-    local_correlation,
-    refine_flow,
-    resize_flow,
-    warp,
-)
-from ca_align.flow import box_mean
+from ca_align import FlowPropagation, KeyframeTracking, StillPropagation, estimate_flow, warp
+from ca_align.flow import box_mean, local_correlation, refine_flow, resize_flow
 from torch import Tensor
 from torch.nn import functional as F
 

@@ -11,17 +11,13 @@ from ca_data import (
     FrameFolder,
     ReferenceConfig,
     SyntheticClip,
-    add_lightness_noise,
-    degrade_color,
     network_to_rgb,
     rgb_to_network,
     sample_generator,
-    shift_hue,
     to_uint8,
-    weaken_color,
     write_frames,
 )
-from ca_data.augment import choose_window
+from ca_data.augment import add_lightness_noise, choose_window, degrade_color, shift_hue, weaken_color
 from ca_data.references import choose_references, choose_start
 from torch.utils.data import DataLoader, Dataset
 

@@ -5,7 +5,8 @@ import io
 import numpy as np
 import pytest
 import torch
-from ca_data import FrameFolder, list_clips, list_references, load_references, read_image, write_frames
+from ca_data import FrameFolder, list_clips, list_references, read_image, write_frames
+from ca_data.stills import load_references
 from PIL import Image, ImageCms
 
 

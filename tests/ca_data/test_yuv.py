@@ -7,7 +7,6 @@ from ca_data import (
     chroma_for_luma,
     chroma_from_codes,
     chroma_to_codes,
-    film_from_srgb,
     lab_to_rgb,
     luma_from_codes,
     luma_to_codes,
@@ -21,7 +20,7 @@ from ca_data import (
     ycbcr_to_rgb,
 )
 from ca_data.film_color import fit_chroma
-from ca_data.transfer import PRIMARIES
+from ca_data.transfer import PRIMARIES, film_from_srgb
 
 MATRICES = ("bt601", "bt709", "bt2020", "smpte240m", "fcc")
 

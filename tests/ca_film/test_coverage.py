@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from ca_data import write_frames
-from ca_film import ShotPlan, Survey
+from ca_film import ShotPlan
 from ca_film.output.coverage import GRID, Coverage, least_covered, write_report
 from ca_film.output.work import WorkFolder
 from ca_film.plan import _wanted
+from ca_film.source.survey import Survey
 
 
 def test_the_least_covered_shots_come_first() -> None:

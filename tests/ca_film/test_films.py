@@ -13,8 +13,9 @@ import av
 import numpy as np
 import pytest
 from ca_data import plane, rgb_to_lab
-from ca_film import Cancelled, ColorizeOptions, Look, Progress, StreamChoice, colorize, survey_film
+from ca_film import Cancelled, ColorizeOptions, Look, Progress, StreamChoice, colorize
 from ca_film.source.folder import FolderFilm
+from ca_film.source.survey import survey_film
 from ca_film.source.video import VideoFilm
 from PIL import Image
 from torch import from_numpy

@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 from ca_data import YuvCoding
-from ca_film import FilmError, FilmFormat, Survey
+from ca_film import FilmError, FilmFormat
 from ca_film.output.segments import EncodedPacket
 from ca_film.output.timing import (
     check_timing,
@@ -16,6 +16,7 @@ from ca_film.output.timing import (
     reorder_delay,
     timed_packets,
 )
+from ca_film.source.survey import Survey
 
 
 class Packets:

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ca_film import FilmError, Survey
+from ca_film import FilmError
 from ca_film.output.sealed import SEAL_SIZE, GrowingFile, read_sealed
 from ca_film.output.work import WorkFolder, file_signature
+from ca_film.source.survey import Survey
 from ca_model import create_model
 
 SIGNATURE = {"input": "a", "weights": "b"}

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from ca_losses import LAYERS, PerceptualLoss, VGGUnavailable
+from ca_losses import PerceptualLoss, VGGUnavailable
+from ca_losses.perceptual import LAYERS
 from safetensors.torch import save_file
 from torchvision.models import VGG19_Weights
 

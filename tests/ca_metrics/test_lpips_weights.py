@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from ca_metrics import LPIPSSourceError, load_lpips, lpips, lpips_file, write_lpips_weights
+from ca_metrics import LPIPSSourceError, load_lpips, lpips, write_lpips_weights
 from ca_metrics.cli import main
+from ca_metrics.lpips_weights import lpips_file
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from ca_metrics import PSNR, psnr, quantize
+from ca_metrics import PSNR, psnr
+from ca_metrics.frames import quantize
 from skimage.metrics import peak_signal_noise_ratio
 
 

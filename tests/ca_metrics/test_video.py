@@ -13,12 +13,12 @@ from ca_metrics import (
     colorfulness,
     mean_scores,
     psnr,
-    quantize,
     score_clip,
     ssim,
     visibility_mask,
     warping_error,
 )
+from ca_metrics.frames import quantize
 from torch import nn
 
 

@@ -6,9 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from ca_align import Matched, StillPropagation, Tracked
-from ca_model import CopyConfig, Keyframe, Recollection, RecurrentState
+from ca_model import CopyConfig, RecurrentState
 from ca_model.copies import Past, References
 from ca_model.reconstruction import CopyReconstruction
+from ca_model.state import Keyframe, Recollection
 from torch import Tensor, nn
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from ca_model import Keyframe, Recollection, RecurrentState
+from ca_model import RecurrentState
+from ca_model.state import Keyframe, Recollection
 
 
 def state() -> RecurrentState:

@@ -3,8 +3,8 @@
 from ca_align.align import DeformAlign
 from ca_align.deform import DeformConv2d, deform_conv2d
 from ca_align.flex import FlexAlign
-from ca_align.flow import estimate_flow, local_correlation, refine_flow, resize_flow, warp
-from ca_align.matching import Match, match_features
+from ca_align.flow import estimate_flow, warp
+from ca_align.matching import match_features
 from ca_align.propagate import (
     Atlas,
     FlowPropagation,
@@ -24,7 +24,6 @@ __all__ = [
     "FlexAlign",
     "FlowPropagation",
     "KeyframeTracking",
-    "Match",
     "Matched",
     "Propagated",
     "ReferenceMatching",
@@ -33,9 +32,6 @@ __all__ = [
     "carry_features",
     "deform_conv2d",
     "estimate_flow",
-    "local_correlation",
     "match_features",
-    "refine_flow",
-    "resize_flow",
     "warp",
 ]

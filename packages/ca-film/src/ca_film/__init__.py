@@ -4,16 +4,17 @@ from ca_film.colorize import Result, colorize
 from ca_film.errors import Cancelled, FilmError
 from ca_film.network.weights import LoadedModel, choose_device, default_weights, load_weights
 from ca_film.options import ColorizeOptions, Look, StillBinding, StreamChoice
+from ca_film.pictures import ColoredPicture, color_pictures
 from ca_film.plan import Plan, ShotPlan, plan
 from ca_film.preview import Preview, preview
 from ca_film.progress import Progress
 from ca_film.project import colorize_project, is_project
 from ca_film.session import open_film
 from ca_film.source.film import Film, FilmFormat, Frame
-from ca_film.source.survey import Survey, survey_film
 
 __all__ = [
     "Cancelled",
+    "ColoredPicture",
     "ColorizeOptions",
     "Film",
     "FilmError",
@@ -28,8 +29,8 @@ __all__ = [
     "ShotPlan",
     "StillBinding",
     "StreamChoice",
-    "Survey",
     "choose_device",
+    "color_pictures",
     "colorize",
     "colorize_project",
     "default_weights",
@@ -38,5 +39,4 @@ __all__ = [
     "open_film",
     "plan",
     "preview",
-    "survey_film",
 ]

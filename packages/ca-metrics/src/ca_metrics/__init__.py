@@ -3,8 +3,7 @@
 from ca_metrics.accumulate import ClipMean
 from ca_metrics.color import Colorfulness, colorfulness
 from ca_metrics.distribution import CDC, cdc
-from ca_metrics.frames import quantize
-from ca_metrics.lpips_weights import LPIPSSourceError, lpips_file, write_lpips_weights
+from ca_metrics.lpips_weights import LPIPSSourceError, write_lpips_weights
 from ca_metrics.perceptual import LPIPS, LPIPSUnavailable, load_lpips, lpips
 from ca_metrics.pixel import PSNR, psnr
 from ca_metrics.structural import SSIM, ssim
@@ -28,10 +27,8 @@ __all__ = [
     "colorfulness",
     "load_lpips",
     "lpips",
-    "lpips_file",
     "mean_scores",
     "psnr",
-    "quantize",
     "score_clip",
     "ssim",
     "visibility_mask",

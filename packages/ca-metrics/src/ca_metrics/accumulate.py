@@ -1,12 +1,18 @@
 """Means over frames, then over clips, that grow with a stream and add up over several ranks."""
 
+import copy
+from typing import Any, Self
+
 import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
 
 class ClipMean:
-    """Mean over frames, then over clips, of one number per frame.
+    """Mean over frames, then over clips, of one number per frame, with the interface of torchmetrics.
+
+    `update` adds frames, a call (`forward`) adds them and gives their value alone, `compute` is the mean of all.
+    `ClipMetric` makes a `torchmetrics.Metric` of it.
 
     Feed a clip with any number of `update` calls, end it with `end_clip`. A clip still open counts in
     `compute` and `state`. The state is two float64 sums (clip values, clips), so several ranks merge by
@@ -24,6 +30,27 @@ class ClipMean:
         """Forget everything."""
         self._closed = torch.zeros(2, dtype=torch.float64)
         self._clear_clip()
+
+    def update(self, *frames: Any) -> None:
+        """Add frames to the open clip; what they are, each metric says."""
+        raise NotImplementedError
+
+    def forward(self, *frames: Any) -> float:
+        """Add frames to the open clip, and give the metric of these alone; they are scored twice.
+
+        Args:
+            frames: as for `update`.
+
+        Returns:
+            The metric in its own unit.
+        """
+        alone: Self = copy.copy(self)
+        alone.reset()
+        alone.update(*frames)
+        self.update(*frames)
+        return alone.compute()
+
+    __call__ = forward
 
     def end_clip(self) -> None:
         """End the clip: its mean joins the mean over clips; nothing happens where no frame came."""
@@ -43,15 +70,17 @@ class ClipMean:
             else self._closed + torch.tensor([value, 1.0], dtype=torch.float64)
         )
 
-    def merge(self, state: Float64[Tensor, "2"]) -> None:
+    def merge(self, state: Float64[Tensor, "2"] | Self) -> None:
         """Add the clips that another object (another rank) has scored.
 
         Args:
-            state: what its `state()` returned, or a sum of several.
+            state: what its `state()` returned, a sum of several, or the object itself.
 
         Raises:
             ValueError: the tensor is no such state.
         """
+        if isinstance(state, ClipMean):
+            state = state.state()
         if state.shape != (2,) or state.dtype != torch.float64:
             raise ValueError(
                 f"state: expected 2 float64 sums, got {state.dtype} {tuple(state.shape)}; "

@@ -14,7 +14,7 @@ from ca_model.checkpoint import (
 from ca_model.colorize import Prediction, colorize_clip
 from ca_model.config import ColorAlignConfig, CopyConfig, PaperConfig
 from ca_model.copy_net import CopyNet
-from ca_model.cost import Cost, count_cost, count_parameters, peak_memory, reset_peak_memory
+from ca_model.cost import count_cost, count_parameters, peak_memory, reset_peak_memory
 from ca_model.device import choose_device
 from ca_model.errors import ModelError
 from ca_model.frames import ColorOutput, Copy, EncodedReferences, Given, GivenColors
@@ -24,7 +24,7 @@ from ca_model.paper_net import PaperNet
 from ca_model.partial import fill_hidden
 from ca_model.presets import PRESETS, preset
 from ca_model.semantic import SemanticEncoder
-from ca_model.state import Keyframe, Recollection, RecurrentState
+from ca_model.state import RecurrentState
 from ca_model.stepper import Stepper
 from ca_model.streaming import FirstStep, NextStep, ReferenceStep, join_references
 from ca_model.two_sided import backward_windows, blend_passes, colorize_both_ways
@@ -38,18 +38,15 @@ __all__ = [
     "Copy",
     "CopyConfig",
     "CopyNet",
-    "Cost",
     "EncodedReferences",
     "FirstStep",
     "Given",
     "GivenColors",
-    "Keyframe",
     "ModelError",
     "NextStep",
     "PaperConfig",
     "PaperNet",
     "Prediction",
-    "Recollection",
     "RecurrentState",
     "ReferenceStep",
     "SemanticEncoder",
