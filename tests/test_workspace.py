@@ -125,6 +125,7 @@ ROOMS = {
             "network": {"source"},
             "output": {"source"},
             "project": {"source", "network", "output"},
+            "batch": {"source", "network", "output", "project"},
         }
     ),
 }

@@ -129,6 +129,31 @@ def test_a_partial_still_stays_partial(desk: Desk) -> None:
         desk.add_still(buffer.getvalue(), "nothing.png", 4)
 
 
+def png(size: tuple[int, int], color: tuple[int, int, int]) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, color).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_a_dropped_still_belongs_where_its_name_says(desk: Desk) -> None:
+    assert desk.add_still(png((80, 48), (40, 120, 60)), "frame_000003.png", None).frame == 3
+    assert desk.add_still(png((80, 48), (40, 120, 60)), "frame_000300.png", None).frame is None
+    assert desk.add_still(png((48, 80), (40, 120, 60)), "frame_000004.png", None).frame is None
+    assert [still.frame for still in desk.project.stills] == [3, None, None]
+
+
+def test_stills_without_color_or_of_another_shape_are_refused(desk: Desk) -> None:
+    with pytest.raises(FilmError, match="holds no colour"):
+        desk.add_still(png((80, 48), (90, 90, 90)), "planned.png", None)
+    with pytest.raises(FilmError, match=r"another shape than the film \(48x80\)"):
+        desk.add_still(png((48, 80), (40, 120, 60)), "tall.png", 2)
+    desk.add_stroke(1, Stroke("brush", ((0.2, 0.2),), 0.05, (120, 120, 120)))
+    with pytest.raises(FilmError, match="holds no colour"):
+        desk.keep_painting(1)
+    assert desk.project.stills == ()
+    assert [file.name for file in desk.folder.kept.iterdir() if file.is_dir()] == []
+
+
 def test_what_is_no_picture_is_refused(desk: Desk) -> None:
     with pytest.raises(FilmError, match="no picture that can be read"):
         desk.add_still(b"text", "notes.png", 1)
@@ -155,3 +180,14 @@ def test_a_broken_film_leaves_the_open_one_open(desk: Desk, tmp_path: Path) -> N
         studio.open("/etc/passwd")
     studio.close()
     desk.folder.__enter__()
+
+
+def test_no_picture_of_another_film_is_taken_for_this_one(desk: Desk) -> None:
+    path, stamp = desk.folder.path, desk.stamp
+    desk.close()
+    again = Desk(path, device="cpu")  # the same film another day: its pictures may be others
+    try:
+        assert again.stamp != stamp
+    finally:
+        again.close()
+        desk.folder.__enter__()

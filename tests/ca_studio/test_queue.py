@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from ca_data import write_frames
+from ca_film import FilmError
 from ca_film.project import Project, ProjectFolder, project_folder
 from ca_studio.queue import CANCELLED, DONE, FAILED, RUNNING, WAITING, Export, ExportQueue
 
@@ -43,6 +44,9 @@ def test_the_queue_survives_a_restart(project: Path, tmp_path: Path) -> None:
     paused.cancel(paused.exports[1])
     paused.exports[0].state = RUNNING  # as a killed process leaves it
     paused._save()
+    with pytest.raises(FilmError, match="belongs to a studio that is running"):
+        ExportQueue(tmp_path / "queue.json")
+    paused.close()
     queue = ExportQueue(tmp_path / "queue.json")
     wait(queue)
     assert [(export.state, export.crf) for export in queue.exports] == [(DONE, 20), (CANCELLED, None)]

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
 from ca_infer.errors import InferError
 
-__all__ = ["name_outputs", "parse_cuts", "parse_rate", "parse_size", "spread_values"]
+__all__ = [
+    "name_outputs",
+    "parse_cuts",
+    "parse_place",
+    "parse_range",
+    "parse_rate",
+    "parse_size",
+    "spread_values",
+]
 
 
+_TIME = re.compile(r"(?:(\d+):)?(\d+):(\d{1,2}(?:\.\d+)?)|(\d+(?:\.\d+)?)s")
 _WRITTEN = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".nut")
 
 
@@ -117,6 +127,56 @@ def parse_rate(text: str) -> Fraction:
         raise InferError(
             f"--fps must be a number or a fraction, got '{text}'; write 25 or 24000/1001"
         ) from error
+
+
+def parse_range(text: str | None) -> range | None:
+    """Frame numbers, as `--range` gives them.
+
+    Raises:
+        InferError: if they are no two numbers.
+
+    Example:
+        >>> parse_range("120:480"), parse_range(None)
+        (range(120, 480), None)
+    """
+    if text is None:
+        return None
+    first, colon, last = text.partition(":")
+    if not (colon and first.strip().isdecimal() and last.strip().isdecimal()):
+        raise InferError(
+            f"--range must be two frame numbers with a colon, got '{text}'; 120:480 is frames 120 to 479"
+        )
+    return range(int(first), int(last))
+
+
+def parse_place(text: str, option: str) -> int | Fraction:
+    """A place in a film, as `--start` and `--end` give it: a frame number, or a time.
+
+    Args:
+        text: a frame number (`1500`), or a time (`62.5s`, `1:02.5`, `0:01:02.5`).
+        option: the option, for the error.
+
+    Returns:
+        The number, or seconds as a fraction.
+
+    Raises:
+        InferError: if it is neither.
+
+    Example:
+        >>> parse_place("1500", "--start"), parse_place("62.5s", "--start"), parse_place("1:02.5", "--end")
+        (1500, Fraction(125, 2), Fraction(125, 2))
+    """
+    if text.isdecimal():
+        return int(text)
+    match = _TIME.fullmatch(text)
+    if match is None:
+        raise InferError(
+            f"{option} must be a frame number or a time, got '{text}'; write 1500, 62.5s, 1:02.5 or 0:01:02.5"
+        )
+    hours, minutes, seconds, alone = match.groups()
+    if alone is not None:
+        return Fraction(alone)
+    return int(hours or 0) * 3600 + int(minutes) * 60 + Fraction(seconds)
 
 
 def parse_cuts(text: str | None) -> tuple[int, ...] | None:

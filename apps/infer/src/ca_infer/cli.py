@@ -1,6 +1,7 @@
 """The command line.
 
-Exit codes: 0 done, 2 bad input (no output), 3 done but parts of the film did not decode, 130 interrupted.
+Exit codes: 0 done, 2 bad input (no output), 3 done but parts of the film did not decode, 4 films of a batch failed,
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -19,7 +20,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from ca_infer.arguments import name_outputs, parse_cuts, parse_rate, parse_size, spread_values
+from ca_infer.arguments import (
+    name_outputs,
+    parse_cuts,
+    parse_place,
+    parse_range,
+    parse_rate,
+    parse_size,
+    spread_values,
+)
+from ca_infer.batch import batch
 from ca_infer.errors import EXIT_BAD_INPUT, EXIT_DONE, EXIT_INTERRUPTED, EXIT_PARTLY_DECODED, InferError
 
 if TYPE_CHECKING:
@@ -192,6 +202,17 @@ def colorize(
     segment: Annotated[
         int, typer.Option(min=1, help="Frames between two points from which interrupted work goes on.")
     ] = 240,
+    again: Annotated[
+        str | None,
+        typer.Option(
+            "--range",
+            help="Colour only frames FIRST:LAST of an output again (LAST not among them); the rest stays.",
+        ),
+    ] = None,
+    start: Annotated[
+        str, typer.Option(help="Begin of a test piece: a frame number, or a time such as 1:02.5 or 62.5s.")
+    ] = "0",
+    end: Annotated[str | None, typer.Option(help="What a test piece ends before; likewise.")] = None,
     copy_audio: Annotated[bool, typer.Option(help="Copy sound.")] = True,
     copy_subtitles: Annotated[bool, typer.Option(help="Copy subtitles.")] = True,
     copy_data: Annotated[bool, typer.Option(help="Copy data, attachments and further video.")] = True,
@@ -222,6 +243,9 @@ def colorize(
         cuts=parse_cuts(cuts),
         segment=segment,
         report=bool(report),
+        again=parse_range(again),
+        start=parse_place(start, "--start"),
+        end=None if end is None else parse_place(end, "--end"),
     )
     code = EXIT_DONE
     for source, target in name_outputs(sources, out):
@@ -248,6 +272,9 @@ def _colorize(source: Path, out: Path, options: ColorizeOptions) -> int:
         work = colorize_project if is_project(source) else colorize
         result = work(source, out, options, bar)
     return _report(result)
+
+
+app.command()(batch)
 
 
 @app.command()

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-__all__ = ["EXIT_BAD_INPUT", "EXIT_DONE", "EXIT_INTERRUPTED", "EXIT_PARTLY_DECODED", "InferError"]
+__all__ = [
+    "EXIT_BAD_INPUT",
+    "EXIT_DONE",
+    "EXIT_FILMS_FAILED",
+    "EXIT_INTERRUPTED",
+    "EXIT_PARTLY_DECODED",
+    "InferError",
+]
 
 EXIT_DONE = 0
 EXIT_BAD_INPUT = 2
 EXIT_PARTLY_DECODED = 3
+EXIT_FILMS_FAILED = 4
 EXIT_INTERRUPTED = 130
 
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import io
 import re
+import secrets
+import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from ca_data import write_atomically
 from ca_film import Cancelled, FilmError, Progress, open_film
+from ca_film.colorize import color_notes
 from ca_film.project import (
     ALL_SHOTS,
+    CHANGED,
     OWN_SHOT,
     Colorist,
     FrameColors,
@@ -30,6 +34,7 @@ from ca_film.project import (
     next_frame,
     paint,
     project_folder,
+    read_still,
     save_strokes,
     survey_project,
     upright_lightness,
@@ -106,8 +111,12 @@ class Desk:
         self.viewer = Viewer(project.film)
         self.project = project
         self.version = 0
+        # In the address of every picture: browsers keep those of another film, or of a studio before this one.
+        self.stamp = secrets.token_hex(4)
         self.problem: str | None = None
         self.surveyed_frames = 0
+        self.has_own_colors = False
+        self.notices: list[str] = []
         self.closing = False
         self.coloring: tuple[int, int] | None = None
         self._device = device
@@ -117,11 +126,15 @@ class Desk:
         self._network = threading.Lock()
         self._wanted: tuple[int, bool] | None = None
         self._wake = threading.Event()
-        self.folder.__enter__()
-        self.folder.save(project)
-        self.colorist = Colorist(self.folder, project, self.viewer.film, device)
         # A second reader, so that looking and colouring do not chase each other through the film.
         self._feeding = Viewer(project.film)
+        self.folder.__enter__()
+        try:
+            self.folder.save(project)
+            self.colorist = Colorist(self.folder, project, self.viewer.film, device)
+        except BaseException:
+            self.folder.__exit__()
+            raise
         self._threads = [
             threading.Thread(target=target, name=target.__name__, daemon=True)
             for target in (self._survey, self._color)
@@ -172,8 +185,10 @@ class Desk:
         colors = self._colors(index)
         if layer == "confidence":
             return encode(with_confidence(lightness, colors))
-        low = self._low(index) if colors else None
-        return jpeg(lightness, with_colors(lightness, colors, low, self.project.shot_at(index).look))
+        if colors is None:
+            return jpeg(lightness)
+        ab = self.colorist.shown_ab(index, colors, self._low)
+        return jpeg(lightness, with_colors(lightness, ab, self._low(index), self.project.shot_at(index).look))
 
     def thumbnail_jpeg(self, index: int, widest: int = 144) -> bytes:
         """A small frame, of the keyframe before: cheap."""
@@ -203,6 +218,11 @@ class Desk:
                 if painting.strokes:
                     self._spread(index)
             return self._paintings[index]
+
+    def strokes(self, index: int) -> list[Stroke]:
+        """Strokes on a frame as far as it was opened for painting, without waiting for the network."""
+        painting = self._paintings.get(index)
+        return [] if painting is None else list(painting.strokes)
 
     def add_stroke(self, index: int, stroke: Stroke) -> None:
         """Paint a stroke on a frame, and spread the colours."""
@@ -240,7 +260,9 @@ class Desk:
         lightness = upright_lightness(self.viewer.film, self.viewer.frame(index))
         ab = paint(lightness, painting.strokes, painting.proposal, painting.low)
         still = self._still(index)
-        write_still(self.folder.path / still.file, lightness, ab)
+        with self._trying(still.file) as path:
+            write_still(path, lightness, ab)
+            read_still(path, self.project.size, self.viewer.film.format)
         save_strokes(self._strokes_file(index), painting.strokes)
         if painting.proposal is not None and painting.low is not None:
             write_still(self._proposal_file(index), painting.low, painting.proposal)
@@ -250,15 +272,33 @@ class Desk:
     def add_still(self, data: bytes, name: str, frame: int | None) -> Still:
         """Take a picture in as a still, of a frame or from elsewhere; of a transparent one what is opaque counts.
 
+        Args:
+            data: the file.
+            name: its name; `frame_000120.png` says that it is frame 120, as in `colorize`.
+            frame: number of the frame that it is, whatever its name; None to go by the name.
+
+        Returns:
+            The still.
+
         Raises:
-            FilmError: if it is no picture, too large, or transparent everywhere.
+            FilmError: if it is no picture, too large, transparent everywhere, without colour, or said to be a frame but
+                of another shape than the film.
         """
         image = _picture(data, name)
-        still = self._still(frame) if frame is not None else _foreign_still(name)
-        buffer = io.BytesIO()
-        image.save(buffer, "PNG")
-        self.folder.stills  # noqa: B018 - makes the folder
-        write_atomically(self.folder.path / still.file, buffer.getvalue())
+        foreign = _foreign_still(name)
+        with self._trying(foreign.file, keep=False) as path:
+            image.save(path, "PNG")
+            found = read_still(path, self.project.size, self.viewer.film.format)
+            if frame is None and found.fits and found.frame is not None and found.frame < len(self):
+                frame = found.frame
+            if frame is not None and not found.fits:
+                raise FilmError(
+                    f"{name} is of another shape than the film ({found.size[1]}x{found.size[0]}), so it is not frame "
+                    f"{frame}; take it in as a still from elsewhere"
+                )
+            still = self._still(frame) if frame is not None else foreign
+            self.folder.stills  # noqa: B018 - makes the folder
+            path.replace(self.folder.path / still.file)
         if frame is not None:
             self._strokes_file(frame).unlink(missing_ok=True)
             self._proposal_file(frame).unlink(missing_ok=True)
@@ -288,6 +328,33 @@ class Desk:
         if all(still.file != file for still in self.project.stills):
             raise FilmError(f"no still {file} in this project; choose another")
         return self.folder.path / file
+
+    def still_color(self, file: str, x: float, y: float) -> tuple[int, int, int]:
+        """Colour of a still at a place, in shares of its width and height.
+
+        Raises:
+            FilmError: if there is none of that name, or the place is transparent.
+        """
+        with Image.open(self.still_png(file)) as image:
+            rgba = image.convert("RGBA")
+        place = min(rgba.width - 1, int(x * rgba.width)), min(rgba.height - 1, int(y * rgba.height))
+        red, green, blue, alpha = rgba.getpixel((max(0, place[0]), max(0, place[1])))  # type: ignore[misc]
+        if not alpha:
+            raise FilmError("the still is transparent there; pick another place")
+        return red, green, blue
+
+    def still_jpeg(self, file: str, widest: int = 184) -> bytes:
+        """A small picture of a still.
+
+        Raises:
+            FilmError: if there is none of that name.
+        """
+        with Image.open(self.still_png(file)) as image:
+            rgba = image.convert("RGBA")
+            rgba.thumbnail((widest, widest))
+        small = Image.new("RGB", rgba.size, (127, 127, 127))
+        small.paste(rgba, mask=rgba.getchannel("A"))
+        return encode(np.asarray(small))
 
     def palette(self, most: int = 12) -> list[tuple[int, int, int]]:
         """Colours of the film: the commonest of its stills, strong ones first."""
@@ -331,8 +398,11 @@ class Desk:
                 while self._wanted is not None and not self.closing:
                     if not self._color_some(*self._wanted):
                         self._wanted = None
+                self.colorist.tidy(len(self))
             except (FilmError, OSError) as error:
                 self.problem, self._wanted = str(error), None
+            except Exception as error:  # whatever one film does, the page goes on
+                self.problem, self._wanted = f"colouring failed ({type(error).__name__}: {error})", None
             self.coloring = None
             self.touch()
 
@@ -381,12 +451,18 @@ class Desk:
                     self.change(lambda project: project.with_cuts(cuts))
                 for viewer in (self.viewer, self._feeding):
                     viewer.follow(survey)
+                self.colorist.follow(survey)
+                self.notices = [note for note in survey.notes if note == CHANGED]
+                self.has_own_colors = bool(color_notes(survey, keep=False))
             self.surveyed_frames = len(survey)
             self.touch()
         except Cancelled:
             pass
         except (FilmError, OSError) as error:
             self.problem = str(error)
+            self.touch()
+        except Exception as error:  # whatever one film does, the page goes on
+            self.problem = f"looking for cuts failed ({type(error).__name__}: {error})"
             self.touch()
 
     def _colors(self, index: int) -> FrameColors | None:
@@ -445,6 +521,16 @@ class Desk:
         # The same name with other pixels is a change, too.
         self.touch()
 
+    @contextmanager
+    def _trying(self, file: str, *, keep: bool = True) -> Iterator[Path]:
+        """A place for a still of the project, which takes the still's own place if nothing is wrong with it."""
+        with tempfile.TemporaryDirectory(dir=self.folder.kept) as scratch:
+            path = Path(scratch) / Path(file).name
+            yield path
+            if keep:
+                self.folder.stills  # noqa: B018 - makes the folder
+                path.replace(self.folder.path / file)
+
     def _still(self, index: int) -> Still:
         old = next((still for still in self.project.stills if still.frame == index), None)
         return old or Still(f"stills/frame_{index:06d}.png", index, OWN_SHOT)
@@ -459,14 +545,15 @@ class Desk:
 def _opened(path: Path) -> tuple[Project, ProjectFolder]:
     if is_project(path):
         folder = ProjectFolder(path)
-        return folder.load(), folder
+        return folder.load_with_film(), folder
     folder = ProjectFolder(project_folder(path))
-    return (folder.load() if is_project(folder.path) else Project(path.resolve())), folder
+    return (folder.load_with_film() if is_project(folder.path) else Project(path.resolve())), folder
 
 
 def _foreign_still(name: str) -> Still:
-    """A still from elsewhere, under a name that any system takes."""
-    return Still(f"stills/{re.sub(_ODD, '_', Path(name).stem)[:60]}.png", None, ALL_SHOTS)
+    """A still from elsewhere, under a name that any system takes and no painted frame has."""
+    stem = re.sub(_ODD, "_", Path(name).stem)[-60:]
+    return Still(f"stills/{'other_' if stem.startswith('frame_') else ''}{stem}.png", None, ALL_SHOTS)
 
 
 def _picture(data: bytes, name: str) -> Image.Image:
@@ -479,7 +566,7 @@ def _picture(data: bytes, name: str) -> Image.Image:
             )
         rgba = ImageOps.exif_transpose(image).convert("RGBA")
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
-        raise FilmError(f"{name} is no picture that can be read ({error}); save it as PNG") from error
+        raise FilmError(f"{name} is no picture that can be read; save it as PNG") from error
     alpha = np.asarray(rgba.getchannel("A"))
     if not alpha.any():
         raise FilmError(f"{name} is transparent everywhere; paint on it first")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from pathlib import Path
 
 from ca_film import FilmError
@@ -61,7 +63,8 @@ def open_dialog(studio: Studio) -> None:
                 frames = sum(path.suffix.lower() in _IMAGES for path in found)
                 if frames > 1:
                     ui.item(f"open this folder of {frames} frames", on_click=lambda: choose(real))
-                for path in [path for path in found if not path.name.startswith(".")][:_MOST_ENTRIES]:
+                shown = [path for path in found if path.name[0] != "." and path.suffix != ".partial"]
+                for path in shown[:_MOST_ENTRIES]:
                     if is_project(path) or path.suffix.lower() in FILM_SUFFIXES:
                         _entry(
                             "movie" if path.is_file() else "palette",
@@ -74,10 +77,19 @@ def open_dialog(studio: Studio) -> None:
         async def uploaded(event: events.UploadEventArguments) -> None:
             name = Path(event.file.name).name
             target = studio.folders.allowed[0] / name
-            if target.exists() or target.suffix.lower() not in FILM_SUFFIXES:
+            if os.path.lexists(target) or target.suffix.lower() not in FILM_SUFFIXES:
                 ui.notify(f"{name} is there already, or is no film", type="warning")
                 return
-            await event.file.save(target)
+            # Under its own name only once all of it is there.
+            part = target.with_name(f".{secrets.token_hex(4)}.partial")
+            try:
+                await event.file.save(part)
+                part.rename(target)
+            except OSError as error:
+                ui.notify(f"{name} cannot be written ({error.strerror})", type="warning")
+                return
+            finally:
+                part.unlink(missing_ok=True)
             await choose(target)
 
         if len(studio.folders.allowed) > 1:
@@ -127,7 +139,8 @@ def export_dialog(studio: Studio) -> None:
 
         def add() -> None:
             try:
-                target = studio.folders.check(out.value)
+                # A name alone goes beside the film.
+                target = studio.folders.check(film.parent / Path(out.value or "").expanduser())
                 if not desk.project.surveyed:
                     raise FilmError("the film is still being looked through for cuts; wait for it")
             except FilmError as error:

@@ -16,11 +16,12 @@ class Stage(Element, component="static/stage.js"):
         total: number of frames of the film.
         size: height and width of a frame on the page.
         rate: frames per second when it plays.
+        stamp: of the film, in the addresses of its pictures.
     """
 
-    def __init__(self, total: int, size: tuple[int, int], rate: float) -> None:
+    def __init__(self, total: int, size: tuple[int, int], rate: float, stamp: str) -> None:
         super().__init__()
-        self._props.update(total=total, height=size[0], width=size[1])
+        self._props.update(total=total, height=size[0], width=size[1], stamp=stamp)
         self.style("width: 100%; height: 100%")
         self.configure(fps=rate)
 
@@ -34,7 +35,15 @@ class Stage(Element, component="static/stage.js"):
 
 
 class Timeline(Element, component="static/timeline.js"):
-    """The film as a strip; emits `seek` and `movecut`."""
+    """The film as a strip; emits `seek` and `movecut`.
+
+    Args:
+        stamp: of the film, in the addresses of its pictures.
+    """
+
+    def __init__(self, stamp: str) -> None:
+        super().__init__()
+        self._props.update(stamp=stamp)
 
     def configure(self, **values: object) -> None:
         """Set what it shows."""

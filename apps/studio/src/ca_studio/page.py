@@ -45,6 +45,7 @@ class StudioPage:
         self.tool = "look"
         self.color = FIRST_PALETTE[0]
         self._seen: tuple[int, int] = (-1, -1)
+        self._told: set[str] = set()
         self._opened = studio.opened
         self._painting: asyncio.Lock = asyncio.Lock()
         self.panel = Panel(self)
@@ -58,7 +59,7 @@ class StudioPage:
     def build(self) -> None:
         """Lay the page out."""
         ui.add_css(_STATIC / "studio.css")
-        self.dark = ui.dark_mode(None)
+        ui.dark_mode(None)
         self._header()
         if self.studio.desk is None:
             with ui.column().classes("absolute-center items-center"):
@@ -86,9 +87,9 @@ class StudioPage:
             ui.button("Open", icon="folder_open", on_click=lambda: open_dialog(self.studio)).props(button)
             ui.button("Export", icon="movie", on_click=self._export).props(button).props("data-testid=export")
             ui.button("Queue", icon="list", on_click=lambda: queue_dialog(self.studio)).props(button)
-            ui.button(icon="dark_mode", on_click=self._switch_dark).props("flat round color=white").tooltip(
-                "Light or dark"
-            )
+            ui.button(icon="dark_mode", on_click=lambda: ui.run_javascript("Quasar.Dark.toggle()")).props(
+                "flat round color=white"
+            ).tooltip("Light or dark")
 
     def _workplace(self) -> None:
         desk = self.desk
@@ -96,12 +97,12 @@ class StudioPage:
         with ui.element("div").classes("studio"):
             self._toolbar()
             with ui.element("div").classes("stagebox"):
-                self.stage = Stage(len(desk), shown_size(form), float(form.rate))
+                self.stage = Stage(len(desk), shown_size(form), float(form.rate), desk.stamp)
             with ui.element("div").classes("panel"):
                 self.panel.build()
             with ui.element("div").classes("line"):
                 self._transport()
-                self.timeline = Timeline()
+                self.timeline = Timeline(desk.stamp)
         self.stage.on("frame", lambda event: self._at(int(event.args)))
         self.stage.on("stroke", lambda event: self._stroke(event.args))
         self.stage.on("undo", lambda: self._again("undo"))
@@ -181,44 +182,46 @@ class StudioPage:
             self._enter()
 
     def _show_place(self) -> None:
-        rate = float(self.desk.viewer.film.format.rate)
-        minutes, seconds = divmod(self.index / rate, 60)
+        minutes, seconds = divmod(self.desk.viewer.seconds(self.index), 60)
         self.place.set_text(f"frame {self.index} of {len(self.desk)}   {int(minutes)}:{seconds:05.2f}")
 
     def _set_tool(self, name: str) -> None:
         self.tool = name
         self._mark_tool()
-        self.stage.configure(tool=name)
-        if name != "look":
-            self._enter()
+        if name == "look":
+            self.stage.configure(tool=name)
+        else:
+            self._enter(tool=name)
 
     def _mark_tool(self) -> None:
         for name, button in self.tools.items():
             button.classes(add="on") if name == self.tool else button.classes(remove="on")
 
-    def _enter(self) -> None:
+    def _enter(self, **values: object) -> None:
         """Show the strokes of the frame that is being painted."""
         index = self.index
+        self.stage.configure(busy="asking the network for this frame", **values)
 
         async def load() -> None:
-            painting = await self.do(lambda: self.desk.painting(index))
-            if painting is not None and self.index == index:
-                self._send_strokes()
+            await self.do(lambda: self.desk.painting(index))
+            if self.index == index:
+                self._send_strokes(busy="")
 
         ui.timer(0, load, once=True)
 
-    def _send_strokes(self) -> None:
-        painting = self.desk.painting(self.index)
+    def _send_strokes(self, **values: object) -> None:
         strokes = [
-            {"kind": s.kind, "points": s.points, "size": s.size, "color": s.color} for s in painting.strokes
+            {"kind": s.kind, "points": s.points, "size": s.size, "color": s.color}
+            for s in self.desk.strokes(self.index)
         ]
-        self.stage.configure(strokes=strokes, busy="", version=self.picture_version())
+        painted = {"frame": self.index, "strokes": strokes}
+        self.stage.configure(painted=painted, version=self.picture_version(), **values)
 
     async def _stroke(self, entry: dict[str, Any]) -> None:
-        index = int(entry["frame"])
+        index, known = int(entry["frame"]), int(entry["id"])
         async with self._painting:
             await self.do(lambda: self.desk.add_stroke(index, stroke_from(entry)))
-        self.stage.configure(busy="", version=self.picture_version())
+        self._send_strokes(known=known)
 
     async def _again(self, what: str) -> None:
         index = self.index
@@ -282,21 +285,11 @@ class StudioPage:
         if self.studio.desk is not None:
             export_dialog(self.studio)
 
-    def _switch_dark(self) -> None:
-        async def switch() -> None:
-            dark = await ui.run_javascript("Quasar.Dark.isActive")
-            self.dark.set_value(not dark)
-            if self.studio.desk is not None:
-                self.timeline.configure(dark=not dark)
-
-        ui.timer(0, switch, once=True)
-
     # What is shown
 
-    def picture_version(self) -> int:
-        """Number in a picture's address, which changes when pictures may have changed."""
-        # Another opening is another film: no picture of the one before may be taken for its own.
-        return self.studio.opened * 1_000_000_000 + self.desk.version
+    def picture_version(self) -> str:
+        """Part of a picture's address, which changes when pictures may have changed."""
+        return f"{self.desk.stamp}.{self.desk.version}"
 
     async def _refresh(self) -> None:
         if self._opened != self.studio.opened:
@@ -311,6 +304,10 @@ class StudioPage:
             return
         first = self._seen[0] < 0
         self._seen = seen
+        for notice in desk.notices:
+            if notice not in self._told:
+                self._told.add(notice)
+                ui.notify(notice, type="warning", multi_line=True, timeout=0, close_button="OK")
         self.title.set_text(desk.project.film.name)
         covered = await run.io_bound(desk.covered)
         ranges = desk.project.ranges(len(desk))
@@ -323,11 +320,9 @@ class StudioPage:
             total=len(desk), shots=shots, stills=stills, covered=_bins(covered), index=self.index
         )
         if first:
-            dark = await ui.run_javascript("Quasar.Dark.isActive")
-            self.timeline.configure(dark=dark)
             self.stage.configure(color=self.color)
             self._show_place()
-        self.stage.configure(version=self.picture_version())
+        self._send_strokes()
         self.panel.show_shot()
         self.panel.show_stills()
 

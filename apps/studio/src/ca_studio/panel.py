@@ -19,6 +19,8 @@ __all__ = ["FIRST_PALETTE", "Panel"]
 FIRST_PALETTE = ["#c99a7c", "#8a5a3c", "#5f7d3a", "#8fb3d9", "#3f5f8f", "#a33b32", "#d8c27a", "#6b6b6b"]
 _LARGEST_UPLOAD = 200 << 20
 _MOST_SWATCHES = 20
+_SHARES = """(event) => emit({
+  x: event.offsetX / event.target.clientWidth, y: event.offsetY / event.target.clientHeight, alt: event.altKey })"""
 
 
 class Panel:
@@ -90,6 +92,12 @@ class Panel:
             on_upload=self._uploaded,
             on_rejected=lambda: ui.notify("too large, or no picture", type="warning"),
         ).props("flat bordered accept=image/*").classes("w-full").props("data-testid=upload")
+        self.keep_colors: ui.switch = (
+            ui.switch("Keep the film's own colours")
+            .tooltip("A logo, a title: in the export they stay as they are, where the film has colour")
+            .on("click", lambda: self._keep_colors(bool(self.keep_colors.value)))
+        )
+        self.keep_colors.set_visibility(False)
         self.upload_here = ui.checkbox("It is the frame shown", value=False)
 
     def show_shot(self) -> None:
@@ -104,6 +112,8 @@ class Panel:
         self.saturation.set_value(shot.saturation)
         self.strength.set_value(shot.strength)
         self.grey.set_value(shot.grey)
+        self.keep_colors.set_value(desk.project.keep_colors)
+        self.keep_colors.set_visibility(desk.has_own_colors or desk.project.keep_colors)
 
     def show_stills(self) -> None:
         """Show the stills and their palette, if they changed."""
@@ -134,12 +144,13 @@ class Panel:
         return [file.stat().st_mtime_ns if file.exists() else 0 for file in files]
 
     def _still_row(self, still: Still) -> None:
-        address = f"desk/still?file={quote(still.file)}"
-        stamp = f"&v={self.tab.picture_version()}"
+        query = f"file={quote(still.file)}"
         with ui.element("div").classes("still"):
-            picture = ui.html(f'<img src="{address}{stamp}" alt="">', sanitize=False)
-            if still.frame is not None:
-                picture.on("click", lambda: self.tab.stage.show(still.frame or 0))
+            picture = ui.html(
+                f'<img src="desk/still/small?{query}&v={self.tab.picture_version()}" alt="">', sanitize=False
+            )
+            picture.tooltip("Go to its frame; with the picker (X) or Alt: take the colour from here")
+            picture.on("click", lambda event: self._still_clicked(still, event.args), js_handler=_SHARES)
             with ui.column().style("gap: 2px; flex: 1; min-width: 0"):
                 name = f"frame {still.frame}" if still.frame is not None else Path(still.file).stem
                 ui.label(name).classes("ellipsis w-full")
@@ -156,8 +167,18 @@ class Panel:
                     on_change=lambda event: self._bind(still, event.value),
                 ).props("dense borderless options-dense").style("max-height: 28px; min-width: 110px")
             with ui.button(icon="more_vert").props("flat round dense"), ui.menu():
-                ui.menu_item("Take out as PNG", lambda: ui.download(f"/{address}"))
+                ui.menu_item("Take out as PNG", lambda: ui.download(f"/desk/still?{query}"))
                 ui.menu_item("Remove", lambda: self._do_soon(lambda: self.tab.desk.remove_still(still.file)))
+
+    async def _still_clicked(self, still: Still, place: dict[str, Any]) -> None:
+        if place["alt"] or self.tab.tool == "pick":
+            color = await self.tab.do(
+                lambda: self.tab.desk.still_color(still.file, float(place["x"]), float(place["y"]))
+            )
+            if color is not None:
+                self.tab.set_color("#{:02x}{:02x}{:02x}".format(*color))
+        elif still.frame is not None:
+            self.tab.stage.show(still.frame)
 
     def _bind(self, still: Still, value: str) -> None:
         shots: str | tuple[int, ...] = value
@@ -172,6 +193,7 @@ class Panel:
 
     async def _uploaded(self, event: events.UploadEventArguments) -> None:
         data, name = await event.file.read(), event.file.name
+        event.sender.reset()  # type: ignore[attr-defined]
         frame = self.tab.index if self.upload_here.value else None
         still = await self.tab.do(lambda: self.tab.desk.add_still(data, name, frame))
         if still is not None and self.follow.value:
@@ -180,6 +202,9 @@ class Panel:
     def _brush(self, event: events.ValueChangeEventArguments) -> None:
         if event.value:
             self.tab.stage.configure(size=float(event.value) / 100)
+
+    def _keep_colors(self, keep: bool) -> None:
+        self.tab.edit(lambda project: replace(project, keep_colors=keep))
 
     def _shot(self, **values: Any) -> None:
         shot = replace(self.tab.desk.project.shot_at(self.tab.index), **values)

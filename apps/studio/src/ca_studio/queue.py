@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import threading
 import time
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import IO
 
 from ca_data import write_atomically
 from ca_film import Cancelled, ColorizeOptions, FilmError, Progress, StreamChoice
@@ -80,10 +82,14 @@ class ExportQueue:
     Args:
         file: where they are kept.
         paused: add and remove only; nothing runs.
+
+    Raises:
+        FilmError: if another process has the queue: both would run it, and write over each other.
     """
 
     def __init__(self, file: Path, *, paused: bool = False) -> None:
         self._file = file
+        self._taken = _take(file)
         self.exports = _read(file)
         self._lock = threading.RLock()
         self._wake, self._stopped = threading.Event(), threading.Event()
@@ -133,11 +139,13 @@ class ExportQueue:
 
     def close(self) -> None:
         """Stop; what was running is waiting when the queue is opened again."""
-        self._closing = True
-        self._stopped.set()
+        with self._lock:
+            self._closing = True
+            self._stopped.set()
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join(timeout=60)
+        self._taken.close()
 
     def _run(self) -> None:
         while not self._closing:
@@ -149,6 +157,8 @@ class ExportQueue:
     def _next(self) -> Export | None:
         with self._lock:
             export = next((export for export in self.exports if export.state == WAITING), None)
+            if self._closing:
+                return None
             if export is not None:
                 export.state, export.message = RUNNING, ""
                 self._stopped.clear()
@@ -174,6 +184,20 @@ class ExportQueue:
     def _save(self) -> None:
         self._file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(self._file, json.dumps([asdict(export) for export in self.exports], indent=1))
+
+
+def _take(file: Path) -> IO[str]:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    lock = file.with_suffix(".lock").open("w")
+    try:
+        # The system lets go of the lock when the process ends, even a killed one.
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise FilmError(
+            f"queue {file} belongs to a studio that is running; use that one, or give another folder with --state"
+        ) from None
+    return lock
 
 
 def _read(file: Path) -> list[Export]:

@@ -47,17 +47,25 @@ def view_lightness(film: Film, frame: Frame, widest: int = _WIDEST) -> Float[Ten
 
 def with_colors(
     lightness: Float[Tensor, "1 h w"],
-    colors: FrameColors | None,
-    low: Float[Tensor, "1 lh lw"] | None,
+    ab: Float[Tensor, "2 lh lw"],
+    low: Float[Tensor, "1 lh lw"],
     look: Look,
 ) -> Float[Tensor, "2 h w"]:
-    """ab of a frame as the film would have it, on the grid of the page; grey without colours."""
+    """ab of a frame as the film would have it, on the grid of the page.
+
+    Args:
+        lightness: of the frame at the page's size, L/50 - 1.
+        ab: ab/110 at the network's size.
+        low: what the network saw.
+        look: of the frame's shot.
+
+    Returns:
+        `2 h w`, ab/110.
+    """
     size = (lightness.shape[-2], lightness.shape[-1])
-    if colors is None or low is None:
-        return torch.zeros(2, *size)
-    if size[0] <= colors.ab.shape[-2]:
-        return resize(colors.ab, size) * look.factor
-    return upsample_chroma(colors.ab[None], low[None], lightness[None])[0] * look.factor
+    if size[0] <= ab.shape[-2]:
+        return resize(ab, size) * look.factor
+    return upsample_chroma(ab[None], low[None], lightness[None])[0] * look.factor
 
 
 def with_confidence(

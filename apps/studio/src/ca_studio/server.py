@@ -84,6 +84,13 @@ def _add_pictures(studio: Studio) -> None:
         desk = studio.desk
         return desk_picture(lambda: desk.thumbnail_jpeg(index))
 
+    @app.get("/desk/still/small")
+    def small_still(file: str) -> Response:
+        if studio.desk is None:
+            raise HTTPException(404, "no film is open")
+        desk = studio.desk
+        return desk_picture(lambda: desk.still_jpeg(file))
+
     @app.get("/desk/still")
     def still(file: str) -> FileResponse:
         if studio.desk is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,30 +26,43 @@ class SeekingReader:
     pixels than in order (open groups of pictures, gradual refresh): what must be exact is decoded by `VideoReader`.
     One thread at a time may use it.
 
+    Where timestamps are missing or repeat, no place can be found by them: then frames are counted from the file's
+    beginning on, as `VideoReader` counts them, and a frame late in a long film takes as long as decoding to it.
+
     Args:
         path: the file.
 
     Raises:
-        VideoError: if the file cannot be read, or its packets have no timestamps.
+        VideoError: if the file cannot be read.
+
+    Attributes:
+        timestamps: of the frames in the order shown, in units of `info.time_base`.
+        counts: whether frames are counted from the beginning.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._reader = VideoReader(path, strict=False)
         self.info = self._reader.info
-        self.timestamps, self._keys = self._index()
-        """Timestamps of the frames in the order shown, in units of `info.time_base`."""
+        stamps, self._keys = self._index()
+        self._stamped = frozenset(stamp for stamp in stamps if stamp is not None)
+        self.counts = len(self._stamped) < len(stamps)
+        self.timestamps = list(range(len(stamps))) if self.counts else sorted(self._stamped)
 
     def __len__(self) -> int:
         return len(self.timestamps)
 
-    def follow(self, timestamps: list[int]) -> None:
+    def follow(self, timestamps: list[int], *, careful: bool = False) -> None:
         """Take the frames' numbers from a walk in order, where packets did not give a frame each.
 
         Args:
             timestamps: of the frames that decode, in the order shown.
+            careful: whether the walk decoded one packet at a time (`VideoReader.careful`).
         """
+        self._reader.careful = careful
         self.timestamps = list(timestamps)
+        # A walk moves on what does not increase; such times are in no packet.
+        self.counts = not self._stamped.issuperset(timestamps)
 
     def frames(self, start: int = 0) -> Iterator[FilmFrame]:
         """The frames in order, from one on; damaged ones are left out.
@@ -61,6 +75,9 @@ class SeekingReader:
         """
         if not 0 <= start < len(self):
             raise ValueError(f"start must be a frame in 0..{len(self) - 1}, got {start}; check the number")
+        if self.counts:
+            yield from islice(self._reader, start, None)
+            return
         for decoded in self._decoded(self.timestamps[start]):
             pts = int(decoded.pts if decoded.pts is not None else decoded.dts or 0)
             index = bisect_left(self.timestamps, pts)
@@ -76,27 +93,29 @@ class SeekingReader:
                 )
 
     def key_before(self, index: int) -> int:
-        """Number of the last keyframe at or before a frame: the cheapest frame near it."""
+        """Number of the last keyframe at or before a frame, the cheapest near it; its own where frames are counted."""
+        if self.counts:
+            return index
         place = bisect_right(self._keys, self.timestamps[index]) - 1
         return bisect_left(self.timestamps, self._keys[max(0, place)]) if self._keys else 0
 
-    def _index(self) -> tuple[list[int], list[int]]:
+    def _index(self) -> tuple[list[int | None], list[int]]:
+        """Timestamps of all packets, and those of keyframes, ascending."""
         import av
 
-        timestamps, keys = [], []
+        stamps: list[int | None] = []
+        keys: list[int] = []
         with open_video(self.path) as container:
             stream = choose_stream(container, self.path)
             try:
                 for packet in container.demux(stream):
-                    if packet.pts is not None and packet.size and not packet.is_discard:
-                        timestamps.append(int(packet.pts))
-                        if packet.is_keyframe:
+                    if packet.size and not packet.is_discard:
+                        stamps.append(packet.pts)
+                        if packet.is_keyframe and packet.pts is not None:
                             keys.append(int(packet.pts))
             except av.error.FFmpegError:
                 pass  # a file cut short has the frames it has
-        if not timestamps:
-            raise VideoError(f"video {self.path} has no timestamps to seek by; remux it to MKV or MP4")
-        return sorted(set(timestamps)), sorted(keys)
+        return stamps, sorted(keys)
 
     def _decoded(self, pts: int) -> Iterator[AvFrame]:
         import av

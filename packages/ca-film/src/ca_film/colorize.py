@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from ca_film.output.blending import BackwardColors
 from ca_film.output.coverage import Coverage, is_report, write_report
 from ca_film.output.encoding import VIDEO_SUFFIXES, Encoding, choose_encoding
 from ca_film.output.rendering import Renderer
+from ca_film.output.renewal import check_range
 from ca_film.output.segments import split_shots
 from ca_film.output.targets import PICTURE_SUFFIXES, FolderTarget, PictureTarget, Target, VideoTarget
 from ca_film.output.work import WorkFolder, file_signature, publishing, remove_remains
@@ -37,12 +38,15 @@ __all__ = [
     "check_paths",
     "check_stills",
     "check_taken",
+    "check_unchanged",
     "choose_output",
     "color_notes",
     "colorize",
+    "flash_notes",
     "made_parent",
     "publish",
     "report_path",
+    "signatures",
 ]
 
 _KIND = "ca-film 3"
@@ -98,8 +102,8 @@ def colorize(
     session = open_session(source, options)
     check_stills(session, out)
     encoding = choose_output(session.film, out, options)
-    signature = _signature(session, options, encoding)
-    if taken:
+    signature = _signature(session, options, encoding, out)
+    if taken and options.again is None:
         check_taken(out, options, signature)
     with writing(out), made_parent(out), _open_work(out, signature, options, progress) as work:
         target = _target(session, encoding, work, out, options)
@@ -151,31 +155,49 @@ def _make(
     progress: Progress,
 ) -> Result:
     """Make everything but the output's name, inside the work folder."""
-    sources = {path: file_signature(path) for path in [session.film.path, *_still_files(session)]}
-    notes = [*(encoding.notes if encoding else []), *_rehearse(target, work)]
+    sources = signatures([session.film.path, *_still_files(session)])
+    with _leaving_nothing(work):
+        rehearsed = target.rehearse()
+    notes = [*(encoding.notes if encoding else []), *rehearsed]
     survey = _survey(session, options, work, progress)
-    _select(session, survey, options, work, progress)
     segments = split_shots(survey.shots, options.segment)
+    if options.again is not None:
+        with _leaving_nothing(work):
+            check_range(options.again, len(survey))
+            segments, again = target.take_over(out, survey, segments, options.again)
+        notes.append(_again_note(options.again, again, out))
+    _select(session, survey, options, work, progress)
     coverage = _paint(session, survey, segments, target, work, progress)
     progress.stage("writing", None)
-    _check_unchanged(sources)
+    check_unchanged(sources)
     joined = target.prepare(survey, segments)
-    _check_unchanged(sources)
-    report = report_path(out) if options.report else None
+    check_unchanged(sources)
+    report = report_path(out) if options.report and options.again is None else None
     if report and not work.report_file().is_file():
         grids = coverage.grids(segments)
         write_report(work.report_file(), target.made, out.name, survey, grids, session.references)
     notes += [note for note in [*survey.notes, *joined.notes] if note not in notes]
     notes += _reference_notes(session, survey)
-    notes += color_notes(survey, options)
+    notes += [*flash_notes(survey.flashes), *color_notes(survey, options.keep_colors)]
     if work.damaged:
         notes.append(f"{len(work.damaged)} files of the kept work were damaged and made again")
     return Result(out, joined.frames, len(survey.shots), joined.copied, notes, survey.problems, report)
 
 
-def _rehearse(target: Target, work: WorkFolder) -> list[str]:
+def _again_note(wanted: range, made: range, out: Path) -> str:
+    whole = (
+        f"frames {made.start} to {made.stop - 1} are made again, all others are those of before, bit by bit"
+    )
+    if wanted != made:
+        whole += "; a video's frames are encoded in segments, which end at cuts (--segment)"
+    return whole + ("; the coverage report is that of before" if report_path(out).is_file() else "")
+
+
+@contextmanager
+def _leaving_nothing(work: WorkFolder) -> Iterator[None]:
+    """Remove a new work folder where what is tried is refused."""
     try:
-        return target.rehearse()
+        yield
     except FilmError:
         if work.is_new:
             work.remove()
@@ -213,7 +235,17 @@ def _still_files(session: Session) -> list[Path]:
     return [reference.path for reference in session.references]
 
 
-def _check_unchanged(sources: Mapping[Path, str]) -> None:
+def signatures(paths: Iterable[Path]) -> dict[Path, str]:
+    """Of every file that the work depends on, what changes when it does."""
+    return {path: file_signature(path) for path in paths}
+
+
+def check_unchanged(sources: Mapping[Path, str]) -> None:
+    """Make sure that film and stills are still what they were.
+
+    Raises:
+        FilmError: naming the file that is not.
+    """
     for path, before in sources.items():
         try:
             same = file_signature(path) == before
@@ -274,7 +306,9 @@ def check_paths(source: Path, out: Path, options: ColorizeOptions) -> bool:
     if out.exists() and not (out.is_file() or out.is_dir()):
         raise FilmError(f"output {out} is no regular file; choose another name with -o")
     taken = os.path.lexists(out) and (not out.is_dir() or any(out.iterdir()))
-    if taken and not options.overwrite and publishing(out) is None:
+    if options.again is not None:
+        _check_earlier(out, taken=taken, picture=_is_picture(source, out))
+    elif taken and not options.overwrite and publishing(out) is None:
         raise _exists(out)
     report = report_path(out)
     if options.report and os.path.lexists(report) and not options.overwrite and not is_report(report):
@@ -282,6 +316,15 @@ def check_paths(source: Path, out: Path, options: ColorizeOptions) -> bool:
             f"report {report} is there and not of ColorAlign; rename it, or add --overwrite or --no-report"
         )
     return taken
+
+
+def _check_earlier(out: Path, *, taken: bool, picture: bool) -> None:
+    if picture:
+        raise FilmError("--range is for films, and this is one picture; leave it out")
+    if not taken:
+        raise FilmError(
+            f"--range colours frames of an output again, but {out} is not there; colour the whole film first"
+        )
 
 
 def _is_picture(source: Path, out: Path) -> bool:
@@ -342,8 +385,13 @@ def made_parent(out: Path) -> Iterator[None]:
         raise
 
 
-def _signature(session: Session, options: ColorizeOptions, encoding: Encoding | None) -> dict[str, str]:
+def _signature(
+    session: Session, options: ColorizeOptions, encoding: Encoding | None, out: Path
+) -> dict[str, str]:
     """Everything that the kept work depends on."""
+    part = f"{options.start} {options.end}" if options.is_piece else ""
+    if options.again is not None:
+        part = f"{options.again} of {file_signature(out)}"
     cuts = None if options.cuts is None else tuple(options.cuts)
     return {
         "kind": _KIND,
@@ -355,6 +403,7 @@ def _signature(session: Session, options: ColorizeOptions, encoding: Encoding | 
         "colour": f"{options.look} {options.keep_colors}",
         "encoding": f"{encoding} {options.png_depth} {options.frames}",
         "shots": f"{cuts} {options.segment} {options.rate}",
+        "part": part,
     }
 
 
@@ -418,11 +467,11 @@ def _paint(
     film, painter, size = session.film, session.painter, session.network_size
     known, coverage, flashes = session.known_colors(), Coverage(work), survey.flashes
     backward = BackwardColors(work, backward_windows(survey.shots, list(known)))
-    if missing := backward.missing():
+    todo = {segment.start: segment for segment in segments if not target.has(segment)}
+    if missing := [window for window in backward.missing() if _meets(window, todo.values())]:
         progress.stage("colouring backward", sum(map(len, missing)))
         for window, colors in paint_backward(film, missing, painter, size, known, progress, flashes):
             backward.keep(window, colors)
-    todo = {segment.start: segment for segment in segments if not target.has(segment)}
     progress.stage("colouring", len(survey))
     progress.advance(len(survey) - sum(len(segment) for segment in todo.values()))
     runs = plan_runs(survey.shots, list(todo.values()), painter.lookback, work.state, known)
@@ -446,6 +495,8 @@ def _paint(
                     del todo[segment.start]
                     segment = None
                 advance(progress)
+                if not todo:
+                    break
     finally:
         target.abandon()
     if todo:
@@ -456,11 +507,23 @@ def _paint(
     return coverage
 
 
-def color_notes(survey: Survey, options: ColorizeOptions) -> list[str]:
+def _meets(window: range, segments: Iterable[range]) -> bool:
+    return any(window.start < one.stop and one.start < window.stop for one in segments)
+
+
+def flash_notes(flashes: Sequence[int]) -> list[str]:
+    """What becomes of flashes, if there are any."""
+    if not flashes:
+        return []
+    listed = ", ".join(map(str, flashes[:_LISTED])) + (" ..." if len(flashes) > _LISTED else "")
+    return [f"frames far lighter or darker than both neighbours get the neighbours' colours: {listed}"]
+
+
+def color_notes(survey: Survey, keep: bool) -> list[str]:
     """What becomes of colours that the film has, if it has any."""
     if survey.colorful < _COLORFUL:
         return []
-    fate = "they are kept" if options.keep_colors else "they are replaced; --keep-colors keeps them"
+    fate = "they are kept" if keep else "they are replaced; --keep-colors keeps them"
     return [f"the film has colours of its own (in up to {survey.colorful:.1%} of a frame): {fate}"]
 
 
@@ -477,13 +540,6 @@ def _reference_notes(session: Session, survey: Survey) -> list[str]:
             notes.append(f"reference {name} names frame {reference.frame}, but the film has {len(survey)}")
         elif reference.digest in survey.anchors:
             notes.append(f"reference {name} is frame {reference.frame} of the film, by its picture")
-    if survey.flashes:
-        listed = ", ".join(map(str, survey.flashes[:_LISTED])) + (
-            " ..." if len(survey.flashes) > _LISTED else ""
-        )
-        notes.append(
-            f"frames far lighter or darker than both neighbours get the neighbours' colours: {listed}"
-        )
     for stretch, chosen in session.selection.stretches:
         if not chosen:
             notes.append(

@@ -11,7 +11,10 @@ from ca_data import STILL_PIXELS
 
 from ca_film.errors import FilmError
 
-__all__ = ["ColorizeOptions", "Look", "StillBinding", "StreamChoice"]
+__all__ = ["ColorizeOptions", "Look", "Place", "StillBinding", "StreamChoice"]
+
+Place = int | Fraction
+"""A place in a film: the number of a frame, or seconds since its first frame."""
 
 # What Pillow opens at most: twice its Image.MAX_IMAGE_PIXELS.
 _MOST_STILL_PIXELS = 178_956_970
@@ -129,9 +132,13 @@ class ColorizeOptions:
         references_per_shot: most stills that the network sees at once; of more, the best for each shot.
         keep_colors: whether colours that the film has (a logo, a title) stay, where they are.
         still_pixels: width times height above which a still is refused, undecoded; up to 178 956 970.
+        again: numbers of the frames that are coloured again in an output that is there; None for all, in a new output.
+        start: where a test piece begins.
+        end: what a test piece ends before; None for the film's end.
 
     Raises:
-        FilmError: if `png_depth`, `frames`, `rate`, `segment`, `references_per_shot` or `still_pixels` is out of range.
+        FilmError: if `png_depth`, `frames`, `rate`, `segment`, `references_per_shot`, `still_pixels` or `again` is out
+            of range, or `again` is asked for together with a piece.
 
     Example:
         >>> [path.name for path in ColorizeOptions("stills/swan.png").stills]
@@ -159,6 +166,9 @@ class ColorizeOptions:
     references_per_shot: int = 8
     keep_colors: bool = False
     still_pixels: int = STILL_PIXELS
+    again: range | None = None
+    start: Place = 0
+    end: Place | None = None
 
     def __post_init__(self) -> None:
         if self.png_depth not in (8, 16):
@@ -178,6 +188,25 @@ class ColorizeOptions:
                 f"--still-pixels must lie in 1..{_MOST_STILL_PIXELS}, got {self.still_pixels}; "
                 f"leave it out for {STILL_PIXELS}"
             )
+
+        if self.again is not None:
+            self._check_again(self.again)
+
+    def _check_again(self, again: range) -> None:
+        if again.step != 1 or again.start < 0 or not again:
+            raise FilmError(
+                f"--range must be two frame numbers, the first below the second, got {again.start}:{again.stop}; "
+                "120:480 is frames 120 to 479"
+            )
+        if self.is_piece:
+            raise FilmError(
+                "--range colours frames of a whole output again, --start and --end make a piece: give one of them"
+            )
+
+    @property
+    def is_piece(self) -> bool:
+        """Whether only a piece of the film is wanted."""
+        return self.start != 0 or self.end is not None
 
     @property
     def stills(self) -> tuple[Path, ...]:

@@ -109,7 +109,7 @@ def preview(
             advance(progress)
     with writing(sheet):
         save_sheet(contact_sheet([tiles[shot] for shot in sorted(tiles)]), sheet)
-    notes = [*session.notes, *survey.notes, *color_notes(survey, options)]
+    notes = [*session.notes, *survey.notes, *color_notes(survey, options.keep_colors)]
     if len(survey.shots) > _MOST_SHOTS:
         notes.append(f"the preview shows {len(tiles)} of {len(survey.shots)} shots")
     size = costs.size(survey, options.segment)

@@ -19,6 +19,7 @@ from ca_film.progress import Progress
 from ca_film.source.film import Film
 from ca_film.source.folder import FolderFilm
 from ca_film.source.geometry import network_size
+from ca_film.source.piece import PieceFilm
 from ca_film.source.reference_list import expand_lists
 from ca_film.source.references import Reference, prepare_references, without_grey
 from ca_film.source.scans import FRAME_SUFFIXES
@@ -67,6 +68,8 @@ class Session:
 
     def survey(self, cuts: Sequence[int] | None, progress: Progress) -> Survey:
         """Survey the film, and adopt what was found."""
+        if isinstance(self.film, PieceFilm) and cuts is not None:
+            cuts = [cut - self.film.numbers.start for cut in cuts]
         survey = survey_film(self.film, cuts, self.references, progress)
         self.adopt(survey)
         return survey
@@ -125,12 +128,16 @@ def open_session(source: str | Path, options: ColorizeOptions) -> Session:
         FilmError: if one of them is wrong.
     """
     film = open_film(source, options.rate)
+    if options.is_piece:
+        film = PieceFilm(film, options.start, options.end)
     stills, bindings = expand_lists(options.stills, options.bindings)
     given = prepare_references(stills, options.size, bindings, options.still_pixels, film.format)
     references, notes = without_grey(given)
     notes += [
         f"reference {one.path.name} has black bars, which are taken off" for one in references if one.bars
     ]
+    if isinstance(film, PieceFilm):
+        references = [film.local_reference(one) for one in references]
     device = choose_device(options.device)
     return Session(film, references, load_weights(options.weights), device, options.size, notes=notes)
 

@@ -5,13 +5,13 @@ export default {
     <div ref="root" class="stage" tabindex="0">
       <canvas ref="canvas" @pointerdown="down" @pointermove="move" @pointerup="up" @pointercancel="up"
               @pointerleave="hover = null; draw()" data-testid="stage"></canvas>
-      <div class="stage-note" v-show="busy">{{ busy }}</div>
+      <div class="stage-note" v-show="busy || pending.length">{{ busy || "spreading the colour" }}</div>
     </div>`,
-  props: { total: Number, width: Number, height: Number },
+  props: { total: Number, width: Number, height: Number, stamp: String },
   data() {
     return {
       index: 0, layer: "color", version: 0, split: 0, before: false, tool: "look", color: "#b06040", size: 0.012,
-      strokes: [], current: null, hover: null, playing: false, busy: "", fps: 24,
+      strokes: [], pending: [], made: 0, current: null, hover: null, playing: false, busy: "", fps: 24,
     };
   },
   mounted() {
@@ -32,7 +32,11 @@ export default {
   methods: {
     configure(values) {
       const fresh = values.version !== undefined && values.version !== this.version;
-      Object.assign(this, values);
+      // Strokes made since the server last said which ones it has stay until it has them, too.
+      const { known, painted, ...rest } = values;
+      Object.assign(this, rest);
+      if (painted !== undefined && painted.frame === this.index) this.strokes = painted.strokes;
+      if (known !== undefined) this.pending = this.pending.filter((stroke) => stroke.id > known);
       if (fresh || values.layer) this.fetchBoth();
       this.draw();
     },
@@ -40,7 +44,7 @@ export default {
       index = Math.max(0, Math.min(this.total - 1, Math.round(index)));
       if (index !== this.index || !this.shownOnce) {
         this.shownOnce = true;
-        if (index !== this.index) this.strokes = [];
+        if (index !== this.index) this.strokes = this.pending = [];
         this.index = index;
         this.tell();
       }
@@ -52,7 +56,7 @@ export default {
       this.telling = setTimeout(() => { this.telling = null; this.$emit("frame", this.index); }, 60);
     },
     url(index, layer) {
-      const version = layer === "grey" ? 0 : this.version;
+      const version = layer === "grey" ? this.stamp : this.version;
       return `desk/frame/${index}?layer=${layer}&v=${version}`;
     },
     fetchBoth() {
@@ -136,7 +140,8 @@ export default {
       if (split > 0 && split < 1) {
         c.fillStyle = "rgba(255,255,255,.9)"; c.fillRect(x + w * split - 1, y, 2, h);
       }
-      const strokes = this.tool === "look" || this.before ? [] : this.strokes.concat(this.current ? [this.current] : []);
+      const made = this.strokes.concat(this.pending, this.current ? [this.current] : []);
+      const strokes = this.tool === "look" || this.before ? [] : made;
       for (const stroke of strokes) this.trace(c, stroke, x, y, w, h);
       if (this.hover && this.tool !== "look") {
         c.beginPath(); c.arc(this.hover[0], this.hover[1], Math.max(2, this.size * w / 2), 0, 7);
@@ -145,6 +150,8 @@ export default {
       }
       canvas.dataset.frame = this.index;
       canvas.dataset.ready = this.ready();
+      canvas.dataset.tool = this.tool;
+      canvas.dataset.busy = Boolean(this.busy || this.pending.length);
     },
     trace(c, stroke, x, y, w, h) {
       const points = stroke.points.map(([px, py]) => [x + px * w, y + py * h]);
@@ -190,10 +197,9 @@ export default {
     up() {
       this.dragging = false;
       if (!this.current) return;
-      const stroke = this.current;
+      const stroke = { ...this.current, id: ++this.made };
       this.current = null;
-      this.strokes.push(stroke);
-      this.busy = "spreading the colour";
+      this.pending = this.pending.concat([stroke]);
       this.$emit("stroke", { frame: this.index, ...stroke });
       this.draw();
     },

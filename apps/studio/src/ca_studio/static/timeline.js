@@ -2,15 +2,19 @@
 export default {
   template: `<div ref="root" class="timeline"><canvas ref="canvas" data-testid="timeline"
       @pointerdown="down" @pointermove="move" @pointerup="up" @wheel.prevent="wheel"></canvas></div>`,
+  props: { stamp: String },
   data() {
-    return { total: 1, shots: [], stills: [], covered: [], index: 0, from: 0, to: 1, dark: false, working: null };
+    return { total: 1, shots: [], stills: [], covered: [], index: 0, from: 0, to: 1 };
   },
   mounted() {
     this.thumbs = new Map();
     this.observer = new ResizeObserver(() => this.draw());
     this.observer.observe(this.$refs.root);
+    // The page goes light or dark by itself, too.
+    this.lamp = new MutationObserver(() => this.draw());
+    this.lamp.observe(document.body, { attributes: true, attributeFilter: ["class"] });
   },
-  unmounted() { this.observer.disconnect(); },
+  unmounted() { this.observer.disconnect(); this.lamp.disconnect(); },
   methods: {
     configure(values) {
       const before = this.total;
@@ -32,7 +36,8 @@ export default {
       canvas.width = Math.round(width * dense); canvas.height = Math.round(height * dense);
       const c = canvas.getContext("2d");
       c.scale(dense, dense);
-      const ink = this.dark ? "#e6e6e6" : "#20242a", faint = this.dark ? "#3a4048" : "#d5d9df";
+      const dark = document.body.classList.contains("body--dark");
+      const ink = dark ? "#e6e6e6" : "#20242a", faint = dark ? "#3a4048" : "#d5d9df";
       const top = 18, tall = height - top - 16;
       const step = Math.max(40, tall * 16 / 9);
       for (let x = 0; x < width; x += step) {
@@ -59,7 +64,7 @@ export default {
         const level = this.covered[bin] / 255;
         if (!level) continue;
         const x = this.toX(bin / bins * this.total), w = this.toX((bin + 1) / bins * this.total) - x;
-        c.fillStyle = `hsl(${Math.max(0, level - 0.45) / 0.55 * 130}, 62%, ${this.dark ? 46 : 44}%)`;
+        c.fillStyle = `hsl(${Math.max(0, level - 0.45) / 0.55 * 130}, 62%, ${dark ? 46 : 44}%)`;
         c.fillRect(x, y, Math.max(w, 0.7), 10);
       }
       for (const still of this.stills) {
@@ -82,7 +87,7 @@ export default {
         this.thumbs.set(frame, fresh);
         if (this.thumbs.size > 600) this.thumbs.delete(this.thumbs.keys().next().value);
         fresh.onload = () => this.soon();
-        fresh.src = `desk/thumb/${frame}`;
+        fresh.src = `desk/thumb/${frame}?v=${this.stamp}`;
       }
     },
     soon() { if (!this.due) this.due = setTimeout(() => { this.due = null; this.draw(); }, 50); },

@@ -17,6 +17,7 @@ from ca_data import choose_stream, file_url, open_video, plane
 from ca_film.errors import FilmError
 from ca_film.options import StreamChoice
 from ca_film.output.encoding import Encoding, configure, open_encoder
+from ca_film.output.renewal import stored_headers
 from ca_film.output.segments import EncodedPacket, SegmentStore
 from ca_film.output.timing import TimedPacket, movie_timescale, timed_packets
 from ca_film.source.film import Film, FilmFormat
@@ -24,6 +25,7 @@ from ca_film.source.survey import Survey
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
+    from av.container.core import Chapter
     from av.stream import Stream
     from av.video.stream import VideoStream
 
@@ -33,6 +35,8 @@ __all__ = ["Joined", "join", "rehearse"]
 _STALE_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "alpha_mode"}
 # Packets of the source that the rehearsal looks through for the first of each stream.
 _REHEARSED_PACKETS = 1000
+# Seconds by which the streams of a file lie apart, at most.
+_INTERLEAVED = 10
 _MP4_SUFFIXES = (".mp4", ".m4v", ".mov")
 _STALE_STREAM_TAGS = {
     "encoder",
@@ -54,10 +58,12 @@ class Joined:
         copied: one line for each copied stream.
         notes: what could not be copied, and why.
         refused: numbers of the source's streams that the container does not take.
+        headers: codec of the coloured stream, and its headers as the container stores them; after a rehearsal.
     """
 
     frames: int = 0
     refused: set[int] = field(default_factory=set)
+    headers: tuple[str, bytes] = ("", b"")
     copied: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -93,6 +99,7 @@ def rehearse(out: Path, film: Film, encoding: Encoding, choice: StreamChoice) ->
             output.mux(output.video_packet(first)[1])
             for packet in output.first_packets():
                 output.mux(packet)
+        joined.headers = stored_headers(out)
     finally:
         out.unlink(missing_ok=True)
     return joined
@@ -201,7 +208,7 @@ class _Output:
     def __init__(
         self, out: Path, film: Film, encoding: Encoding, choice: StreamChoice, joined: Joined
     ) -> None:
-        self._out, self._path = out, film.path
+        self._out, self._path, self._window = out, film.path, film.window
         self._time_base = film.format.time_base
         self._source: InputContainer | None = open_video(film.path) if film.format.codec else None
         self._targets: dict[int, Stream] = {}
@@ -262,6 +269,12 @@ class _Output:
                 if not packet.size:
                     continue
                 when = packet.dts if packet.dts is not None else packet.pts
+                if self._window is not None:
+                    if _beyond(packet, self._window):
+                        return
+                    if not _move_into(packet, self._window):
+                        continue
+                    when = packet.dts if packet.dts is not None else packet.pts
                 if when is not None and packet.time_base:
                     now = max(now, when * packet.time_base)
                 packet.stream = self._targets[packet.stream_index]
@@ -324,6 +337,9 @@ class _Output:
 
     def _copy_stream(self, stream: Stream, joined: Joined) -> None:
         label = _label(stream)
+        if self._window is not None and stream.type not in ("audio", "subtitle", "attachment"):
+            joined.notes.append(f"{label} is left out: a piece takes sound and subtitles along")
+            return
         try:
             if stream.type in ("audio", "video", "subtitle") and stream.codec_context is None:
                 raise ValueError("unknown codec")
@@ -340,7 +356,7 @@ class _Output:
         assert self._source is not None
         tags = self._source.metadata
         self._container.metadata.update({k: v for k, v in tags.items() if k.lower() not in _STALE_TAGS})
-        chapters = self._source.chapters()
+        chapters = [part for one in self._source.chapters() if (part := _chapter_in(one, self._window))]
         if chapters:
             self._container.set_chapters(chapters)
 
@@ -350,6 +366,49 @@ class _Output:
         if self._source is not None:
             self._source.close()
         self._out.unlink(missing_ok=True)
+
+
+Window = tuple[Fraction, Fraction | None]
+
+
+def _beyond(packet: av.Packet, window: Window) -> bool:
+    """Whether nothing of a piece can come any more: sound and pictures lie apart in a file, but not so far."""
+    if packet.dts is None or not packet.time_base or window[1] is None:
+        return False
+    return packet.dts * packet.time_base > window[1] + _INTERLEAVED
+
+
+def _move_into(packet: av.Packet, window: Window) -> bool:
+    """Bring a packet to the time of a piece; False where it does not begin in it."""
+    begin, end = window
+    when = packet.pts if packet.pts is not None else packet.dts
+    if when is None or not packet.time_base:
+        return False
+    if when * packet.time_base < begin or (end is not None and when * packet.time_base >= end):
+        return False
+    shift = round(begin / packet.time_base)
+    if packet.pts is not None:
+        packet.pts -= shift
+    if packet.dts is not None:
+        packet.dts -= shift
+    if packet.duration and end is not None and packet.stream.type == "subtitle":
+        packet.duration = min(packet.duration, round((end - when * packet.time_base) / packet.time_base))
+    return True
+
+
+def _chapter_in(chapter: Chapter, window: Window | None) -> Chapter | None:
+    """A chapter in the time of a piece; None where nothing of it lies there."""
+    tick = chapter["time_base"]
+    if window is None or not tick:
+        return chapter
+    begin, end = window
+    start, stop = max(chapter["start"] * tick, begin), chapter["end"] * tick
+    stop = stop if end is None else min(stop, end)
+    if stop <= start:
+        return None
+    moved = chapter.copy()
+    moved["start"], moved["end"] = round((start - begin) / tick), round((stop - begin) / tick)
+    return moved
 
 
 def _copy_stream_tags(source: Stream, target: Stream) -> None:

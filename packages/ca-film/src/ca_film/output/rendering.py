@@ -37,7 +37,7 @@ from ca_film.source.film import ColoredFrame, Film, Frame
 from ca_film.source.geometry import turn
 from ca_film.source.references import Reference
 
-__all__ = ["Renderer"]
+__all__ = ["Renderer", "paled"]
 
 # Of lightness in [-1, 1]: a step of 8 bits.
 _LEAST = 2.0 / 255.0
@@ -159,7 +159,8 @@ class Renderer:
         if own is not None and share is None:
             ab = turn(own, degrees)
         else:
-            ab = _upsample(turn(_paled(colored), degrees), turn(colored.lightness, degrees), guide)
+            shown = paled(colored.ab, colored.lightness, colored.steady)
+            ab = _upsample(turn(shown, degrees), turn(colored.lightness, degrees), guide)
             if own is not None and share is not None:
                 ab = torch.lerp(ab, turn(own, degrees), turn(share, degrees))
         ab = ab * self._look.factor
@@ -183,13 +184,24 @@ def _kept_share(chroma: Float[Tensor, "2 h w"]) -> Float[Tensor, "1 h w"]:
     return F.avg_pool2d(grown, 2 * radius + 1, stride=1, padding=radius, count_include_pad=False)[0]
 
 
-def _paled(colored: ColoredFrame) -> Float[Tensor, "2 h w"]:
-    """Colours of a frame; those of a flash fade as it comes nearer to white or black than the frame before it."""
-    if colored.steady is None:
-        return colored.ab
-    lighter = (1.0 - colored.lightness) / (1.0 - colored.steady).clamp(min=_LEAST)
-    darker = (1.0 + colored.lightness) / (1.0 + colored.steady).clamp(min=_LEAST)
-    return colored.ab * torch.minimum(lighter, darker).clamp(0.0, 1.0)
+def paled(
+    ab: Float[Tensor, "2 h w"], lightness: Float[Tensor, "1 h w"], steady: Float[Tensor, "1 h w"] | None
+) -> Float[Tensor, "2 h w"]:
+    """Colours of a frame; those of a flash fade as it comes nearer to white or black than the frame before it.
+
+    Args:
+        ab: ab/110 of the network.
+        lightness: of the frame itself, in [-1, 1].
+        steady: of a flash, what the network saw in its place; None else.
+
+    Returns:
+        `2 h w`, ab/110.
+    """
+    if steady is None:
+        return ab
+    lighter = (1.0 - lightness) / (1.0 - steady).clamp(min=_LEAST)
+    darker = (1.0 + lightness) / (1.0 + steady).clamp(min=_LEAST)
+    return ab * torch.minimum(lighter, darker).clamp(0.0, 1.0)
 
 
 def _upsample(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -79,6 +79,15 @@ class SegmentStore:
         """Begin a segment with a fresh encoder, whose timestamps are frame numbers."""
         encoder.open(strict=False)
         return SegmentWriter(self._work.growing(_KIND, segment), encoder)
+
+    def put(self, segment: range, extradata: bytes, packets: Iterable[EncodedPacket]) -> None:
+        """Take a segment whose packets are there already, in coding order."""
+        file = self._work.growing(_KIND, segment)
+        file.write(json.dumps({"format": _MAGIC, "extradata": extradata.hex()}).encode() + b"\n")
+        for packet in packets:
+            file.write(_HEADER.pack(packet.frame, len(packet.data), packet.is_key))
+            file.write(packet.data)
+        file.finish()
 
     def extradata(self, segment: range) -> bytes:
         """The codec's headers, as the encoder of this segment gave them."""

@@ -6,10 +6,12 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from ca_film.errors import FilmError
 from ca_film.options import StreamChoice
 from ca_film.output.encoding import Encoding, fill_frame, open_encoder
 from ca_film.output.mux import Joined, join, rehearse
 from ca_film.output.rendering import Renderer
+from ca_film.output.renewal import split_around, stored_headers, take_over, touched
 from ca_film.output.segments import SegmentStore, SegmentWriter
 from ca_film.output.timing import check_timing
 from ca_film.output.work import WorkFolder
@@ -38,6 +40,7 @@ class VideoTarget:
         self, film: Film, renderer: Renderer, encoding: Encoding, work: WorkFolder, choice: StreamChoice
     ) -> None:
         self._refused: set[int] = set()
+        self._headers: tuple[str, bytes] = ("", b"")
         self._film, self._renderer, self._encoding, self._choice = film, renderer, encoding, choice
         self._work = work
         self._store = SegmentStore(work)
@@ -46,8 +49,38 @@ class VideoTarget:
     def rehearse(self) -> list[str]:
         """Try before the work what will be done after it; notes of what the container does not take."""
         tried = rehearse(self._work.output_file("rehearsal"), self._film, self._encoding, self._choice)
-        self._refused = tried.refused
+        self._refused, self._headers = tried.refused, tried.headers
         return tried.notes
+
+    def take_over(
+        self, earlier: Path, survey: Survey, segments: Sequence[range], again: range
+    ) -> tuple[list[range], range]:
+        """Take everything but a range from an earlier output.
+
+        Args:
+            earlier: the output.
+            survey: of the film.
+            segments: all of it.
+            again: the range.
+
+        Returns:
+            The segments as they are to be worked on, and the frames that are made again: whole segments.
+
+        Raises:
+            FilmError: if it was made otherwise than this one would be.
+        """
+        if stored_headers(earlier) != self._headers:
+            raise FilmError(
+                f"--range takes the rest from {earlier}, which was encoded otherwise; give the --codec and --pix-fmt "
+                "that it was made with, or colour the whole film"
+            )
+        encoder = open_encoder(self._encoding, self._film.format)
+        encoder.open(strict=False)
+        take_over(
+            earlier, self._film.format, self._store, bytes(encoder.extradata or b""), survey, segments, again
+        )
+        remade = touched(segments, again)
+        return list(segments), range(remade[0].start, remade[-1].stop)
 
     def has(self, segment: range) -> bool:
         """Whether a segment is finished."""
@@ -128,6 +161,27 @@ class FolderTarget:
         if bits <= self._depth:
             return []
         return [f"frames are written in {self._depth} bits of the film's {bits}; --png-depth 16 keeps them"]
+
+    def take_over(
+        self, earlier: Path, survey: Survey, segments: Sequence[range], again: range
+    ) -> tuple[list[range], range]:
+        """Take the files of all frames but a range from an earlier output: as the video's, but exactly the range."""
+        del survey
+        parts = split_around(segments, again)
+        for part in (part for part in parts if part.start not in again and not self.has(part)):
+            digests = {}
+            for index in part:
+                name = self._name(index)
+                try:
+                    content = (earlier / name).read_bytes()
+                except OSError as error:
+                    raise FilmError(
+                        f"--range takes the rest from {earlier}, which has no {name}; colour the whole film"
+                    ) from error
+                (self._folder / name).write_bytes(content)
+                digests[name] = hashlib.sha256(content).hexdigest()
+            self._work.keep_record("done", part, digests)
+        return parts, again
 
     def has(self, segment: range) -> bool:
         """Whether a segment is finished, and its files are still as they were written."""

@@ -1,8 +1,8 @@
 """Project: a film in work, what a restorer decides about it, and the colours that follow from it."""
 
 from ca_film.project.advice import next_frame
-from ca_film.project.coloring import Colorist, FrameColors, color_stretches
-from ca_film.project.export import colorize_project, survey_project
+from ca_film.project.coloring import Colorist, FrameColors, color_stretches, read_still
+from ca_film.project.export import CHANGED, colorize_project, survey_project
 from ca_film.project.folder import SUFFIX, ProjectFolder, is_project, project_folder
 from ca_film.project.model import ALL_SHOTS, OWN_SHOT, Project, Shot, Still
 from ca_film.project.painting import (
@@ -18,6 +18,7 @@ from ca_film.project.viewer import Viewer, upright_lightness
 
 __all__ = [
     "ALL_SHOTS",
+    "CHANGED",
     "OWN_SHOT",
     "SUFFIX",
     "Colorist",
@@ -36,6 +37,7 @@ __all__ = [
     "next_frame",
     "paint",
     "project_folder",
+    "read_still",
     "save_strokes",
     "stroke_from",
     "survey_project",

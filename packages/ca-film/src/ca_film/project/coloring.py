@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -19,16 +19,18 @@ from ca_film.network.lightness import network_lightness
 from ca_film.network.painter import Painter
 from ca_film.network.selection import Selection
 from ca_film.network.weights import LoadedModel, choose_device, load_weights
+from ca_film.output.rendering import paled
 from ca_film.output.work import file_signature
 from ca_film.project.folder import ProjectFolder
 from ca_film.project.kept import GrowingColors, KeptColors, StretchColors, checksum, from_codes, to_codes
 from ca_film.project.model import Project, Still
 from ca_film.project.stretches import Stretch, mixture, plan_stretches
-from ca_film.source.film import Film, Frame
+from ca_film.source.film import Film, FilmFormat, Frame
 from ca_film.source.geometry import network_size
-from ca_film.source.references import Reference, prepare_references
+from ca_film.source.references import Reference, prepare_references, without_grey
+from ca_film.source.survey import Survey, flashes_within
 
-__all__ = ["Colorist", "FrameColors", "Lightness", "color_stretches"]
+__all__ = ["Colorist", "FrameColors", "Lightness", "color_stretches", "read_still"]
 
 _MOST_PAINTERS = 8
 
@@ -58,7 +60,7 @@ class Colorist:
 
     Args:
         folder: the project's.
-        project: as it stands; `update` takes a changed one.
+        project: as it stands; the attribute takes a changed one.
         film: its film.
         device: where the network runs: `auto`, or a device torch knows.
 
@@ -67,7 +69,7 @@ class Colorist:
     """
 
     def __init__(self, folder: ProjectFolder, project: Project, film: Film, device: str = "auto") -> None:
-        self.folder, self.project = folder, project
+        self.folder, self._project = folder, project
         self.size = network_size(film.format.shown_size, project.size, film.format.shown_pixel_aspect)
         self.loaded: LoadedModel = load_weights(project.weights)
         self._model = for_inference(self.loaded.model).to(choose_device(device))
@@ -75,12 +77,57 @@ class Colorist:
         self._growing: dict[str, GrowingColors] = {}
         self._covered: dict[str, UInt8[np.ndarray, " t"]] = {}
         self._references: dict[tuple[str, str], Reference] = {}
+        self._flashes: tuple[int, ...] = ()
+        self._budget, self._form = project.size, film.format
         fixed = {"film": _content(film), "weights": self.loaded.digest, "size": str(self.size)}
         self.kept = KeptColors(folder.kept, fixed, folder.path)
+
+    @property
+    def project(self) -> Project:
+        """The project as it stands."""
+        return self._project
+
+    @project.setter
+    def project(self, project: Project) -> None:
+        self._project = project
+        self.kept.flashes = frozenset(self.flashes)
+
+    def follow(self, survey: Survey) -> None:
+        """Take the flashes that a survey found: the network sees the frame before in their place."""
+        self._flashes = tuple(survey.flashes)
+        self.kept.flashes = frozenset(self.flashes)
+
+    @property
+    def flashes(self) -> list[int]:
+        """Flashes, but for those that a shot of the project begins with."""
+        return flashes_within([shot.start for shot in self.project.shots], self._flashes)
+
+    def source(self, index: int) -> int:
+        """Number of the frame that the network sees in the place of one: of a flash the one before it."""
+        while index in self.kept.flashes:
+            index -= 1
+        return index
+
+    def shown_ab(
+        self, index: int, colors: FrameColors, lightness: Callable[[int], Float[Tensor, "1 h w"]]
+    ) -> Float[Tensor, "2 h w"]:
+        """ab/110 of a frame at the network's size as it is shown: of a flash paled.
+
+        Args:
+            index: number of the frame.
+            colors: what the network says about it.
+            lightness: gives the lightness of a frame at the network's size.
+        """
+        source = self.source(index)
+        return paled(colors.ab, lightness(index), None if source == index else lightness(source))
 
     def stretches(self, total: int) -> list[Stretch]:
         """All stretches of the project."""
         return plan_stretches(self.project, total)
+
+    def tidy(self, total: int) -> None:
+        """Remove kept colours that no shot needs, once there are too many (see `KeptColors.tidy`)."""
+        self.kept.tidy(self.stretches(total))
 
     def missing(self, total: int, near: int = 0) -> list[Stretch]:
         """Stretches that are not coloured yet, nearest first."""
@@ -126,8 +173,9 @@ class Colorist:
         """A still as the network takes it."""
         key = (still.file, self.kept.digest(still))
         if key not in self._references:
-            found = prepare_references([self.folder.path / still.file], self.project.size)[0]
-            self._references[key] = replace(found, frame=None)
+            self._references[key] = replace(
+                read_still(self.folder.path / still.file, self._budget, self._form), frame=None
+            )
         return replace(self._references[key], frame=still.frame)
 
     def see(self, film: Film, frame: Frame) -> UInt16[np.ndarray, "1 h w"]:
@@ -148,7 +196,7 @@ class Colorist:
 
         Args:
             stretch: which.
-            lightness: gives what the network sees.
+            lightness: gives the codes of a frame, which of a flash are asked for that of the frame before it.
 
         Yields:
             Numbers of the frames, in the order of work; `colors` has each from then on.
@@ -157,7 +205,7 @@ class Colorist:
 
         def look() -> Iterator[Float[Tensor, "1 h w"]]:
             for index in stretch.order:
-                codes = lightness(index, backward=stretch.backward)
+                codes = lightness(self.source(index), backward=stretch.backward)
                 seen[index] = checksum(codes)
                 yield from_codes(codes)
 
@@ -200,6 +248,28 @@ class Colorist:
             everywhere = Selection([(range(0, 1), tuple(range(len(references))))])
             self._painters[key] = Painter(self._model, references, everywhere)
         return self._painters[key]
+
+
+def read_still(path: Path, budget: tuple[int, int], form: FilmFormat) -> Reference:
+    """A still as `colorize` takes one: without black bars that keep it from the film's shape.
+
+    Args:
+        path: its file.
+        budget: height and width of the network's pixel budget.
+        form: of the film.
+
+    Returns:
+        The reference; its frame is what its name says.
+
+    Raises:
+        FilmError: if it is no picture, too large, or holds no colour.
+    """
+    found = prepare_references([path], budget, form=form)
+    try:
+        without_grey(found)
+    except FilmError as error:
+        raise FilmError(f"still {path.name} holds no colour; paint it, or leave its shots grey") from error
+    return found[0]
 
 
 def color_stretches(

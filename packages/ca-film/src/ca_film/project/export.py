@@ -7,6 +7,7 @@ network saw exactly what decoding in order gives now.
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,12 +21,17 @@ from ca_film.colorize import (
     Result,
     check_paths,
     check_taken,
+    check_unchanged,
     choose_output,
+    color_notes,
+    flash_notes,
     made_parent,
     publish,
     report_path,
+    signatures,
 )
 from ca_film.errors import FilmError, writing
+from ca_film.network.lightness import SteadyLightness
 from ca_film.options import ColorizeOptions, Look
 from ca_film.output.coverage import Coverage, write_report
 from ca_film.output.encoding import Encoding
@@ -36,20 +42,22 @@ from ca_film.output.work import WorkFolder, file_signature
 from ca_film.progress import Progress, advance
 from ca_film.project.coloring import Colorist, FrameColors
 from ca_film.project.folder import ProjectFolder
-from ca_film.project.kept import checksum, from_codes
+from ca_film.project.kept import checksum, from_codes, to_codes
 from ca_film.project.model import Project
 from ca_film.project.stretches import Stretch, mixture
 from ca_film.session import open_film
-from ca_film.source.film import ColoredFrame, Film
+from ca_film.source.film import ColoredFrame, Film, Frame
 from ca_film.source.references import Reference
 from ca_film.source.survey import Survey, survey_film
 
 if TYPE_CHECKING:
     from jaxtyping import UInt16
 
-__all__ = ["colorize_project", "survey_project"]
+__all__ = ["CHANGED", "colorize_project", "survey_project"]
 
-_KIND = "ca-film project 1"
+_KIND = "ca-film project 2"
+CHANGED = "the film is another than when its project was made: look over cuts and stills"
+"""Note of a survey."""
 
 
 def colorize_project(
@@ -75,25 +83,31 @@ def colorize_project(
         Cancelled: if `progress` asks for it; finished work is kept, and the same call goes on from it.
     """
     out, options, progress = Path(out), options or ColorizeOptions(), progress or Progress()
+    if options.again is not None or options.is_piece:
+        raise FilmError(
+            "--range, --start and --end are for films; a project colours only what changed since it was kept, by itself"
+        )
     place = ProjectFolder(folder)
-    project = place.load()
+    project = place.load_with_film()
     stills = tuple(place.path / still.file for still in project.stills)
     taken = check_paths(project.film, out, replace(options, references=stills))
     film = open_film(project.film, options.rate)
     colorist = Colorist(place, project, film, options.device)
     encoding = choose_output(film, out, options)
     survey, colorist.project = survey_project(place, project, film, progress)
+    colorist.follow(survey)
+    options = replace(options, keep_colors=options.keep_colors or project.keep_colors)
     signature = _signature(colorist, options, f"{encoding} {options.png_depth}", len(survey))
     if taken:
         check_taken(out, options, signature)
     with writing(out), made_parent(out), WorkFolder(out, signature, restart=options.restart) as work:
-        renderer = _ShotRenderer(film, colorist, len(survey))
+        renderer = _ShotRenderer(film, colorist, len(survey), keep_colors=options.keep_colors)
         target: Target
         if encoding:
             target = VideoTarget(film, renderer, encoding, work, options.streams)
         else:
             target = FolderTarget(film, renderer, work, options.png_depth, out if out.is_dir() else None)
-        job = _Job(colorist, film, survey, target, work, progress)
+        job = _Job(colorist, film, survey, target, work, progress, signatures([project.film, *stills]))
         return publish(out, work, target, lambda: _make(job, out, options, encoding, renderer.anchored))
 
 
@@ -107,6 +121,7 @@ class _Job:
     target: Target
     work: WorkFolder
     progress: Progress
+    sources: dict[Path, str]
 
 
 def _make(
@@ -121,12 +136,15 @@ def _make(
     while not _write(job, segments, coverage):
         color_in_order(job.colorist, job.film, total, job.progress)
     job.progress.stage("writing", None)
+    check_unchanged(job.sources)
     joined = job.target.prepare(survey, segments)
+    check_unchanged(job.sources)
     report = report_path(out) if options.report else None
     if report:
         grids = coverage.grids(segments)
         write_report(job.work.report_file(), job.target.made, out.name, survey, grids, anchored)
     notes += [note for note in [*survey.notes, *joined.notes] if note not in notes]
+    notes += [*flash_notes(job.colorist.flashes), *color_notes(survey, options.keep_colors)]
     return Result(out, joined.frames, len(shots), joined.copied, notes, survey.problems, report)
 
 
@@ -151,8 +169,11 @@ def survey_project(
     file, signature = place.kept / "survey.json", file_signature(film.path)
     survey = _read_survey(file, signature)
     if survey is None:
+        before, content = _surveyed(file), _content(film.path)
         survey = survey_film(film, None, (), progress)
-        write_atomically(file, json.dumps({"film": signature, "survey": vars(survey)}))
+        if project.surveyed and before not in (None, content):
+            survey.notes.append(CHANGED)
+        write_atomically(file, json.dumps({"film": signature, "content": content, "survey": vars(survey)}))
     film.careful = bool(survey.problems)
     if not project.surveyed:
         project = project.with_cuts(survey.cuts)
@@ -178,7 +199,7 @@ def color_in_order(colorist: Colorist, film: Film, total: int, progress: Progres
     if not missing:
         return
     progress.stage("colouring", sum(len(stretch.frames) for stretch in missing))
-    scratch = colorist.folder.kept / "lightness.growing"
+    scratch = colorist.folder.kept / f"lightness.{secrets.token_hex(4)}.growing"
     height, width = colorist.size
     try:
         # On disk, since a shot may be long; a hole where no frame is wanted takes no space.
@@ -188,8 +209,9 @@ def color_in_order(colorist: Colorist, film: Film, total: int, progress: Progres
             return codes[index]
 
         first, frames_left = min(stretch.frames.start for stretch in missing), list(missing)
-        for frame in film.frames(first):
-            if any(frame.index in stretch.frames for stretch in frames_left):
+        sources = {colorist.source(flash) for flash in colorist.flashes}
+        for frame in film.frames(colorist.source(first)):
+            if frame.index in sources or any(frame.index in stretch.frames for stretch in frames_left):
                 codes[frame.index] = colorist.see(film, frame)
             while frames_left and frames_left[0].frames.stop <= frame.index + 1:
                 for _ in colorist.run(frames_left.pop(0), lightness):
@@ -207,7 +229,7 @@ def color_in_order(colorist: Colorist, film: Film, total: int, progress: Progres
 class _ShotRenderer(Renderer):
     """Renders every frame in the look of its shot, and a frame that is a still in the still's own colours."""
 
-    def __init__(self, film: Film, colorist: Colorist, total: int) -> None:
+    def __init__(self, film: Film, colorist: Colorist, total: int, *, keep_colors: bool) -> None:
         project = colorist.project
         ranges = list(zip(project.shots, project.ranges(total), strict=True))
         self.anchored: list[Reference] = [
@@ -216,7 +238,7 @@ class _ShotRenderer(Renderer):
             for still in project.stills
             if not shot.grey and still.frame in frames and still.colors(frames)
         ]
-        super().__init__(film, self.anchored, Look())
+        super().__init__(film, self.anchored, Look(), keep_colors=keep_colors)
         self._shots = {frames: shot.look for shot, frames in ranges}
 
     def _ab(self, colored: ColoredFrame, guide: torch.Tensor) -> torch.Tensor:
@@ -233,20 +255,23 @@ def _write(job: _Job, segments: Sequence[range], coverage: Coverage) -> bool:
     if not todo:
         return True
     stretches = colorist.stretches(total)
-    frames = film.frames(todo[0].start)
+    lightness = SteadyLightness(film, colorist.size, colorist.flashes)
+    frames = film.frames(lightness.first_needed(todo[0].start))
     try:
         for segment in todo:
             target.begin(segment)
-            for frame in _only(frames, segment):
-                codes = colorist.see(film, frame)
+            for frame in _only(frames, segment, lightness):
+                own, steady = lightness.see(frame)
+                seen = to_codes(own if steady is None else steady)
                 parts = [stretch for stretch, _ in mixture(frame.index, stretches)]
-                if stale := _stale(colorist, parts, frame.index, checksum(codes)):
+                if stale := _stale(colorist, parts, frame.index, checksum(seen)):
                     for stretch in stale:
                         colorist.kept.drop(stretch)
                     coverage.drop()
                     return False
                 colors = colorist.colors(frame.index, stretches) or _grey(colorist)
-                target.add(ColoredFrame(frame, from_codes(codes), colors.ab, colors.confidence))
+                low, instead = from_codes(to_codes(own)), None if steady is None else from_codes(seen)
+                target.add(ColoredFrame(frame, low, colors.ab, colors.confidence, steady=instead))
                 coverage.add(colors.confidence)
                 advance(job.progress)
             coverage.keep(segment)
@@ -256,11 +281,13 @@ def _write(job: _Job, segments: Sequence[range], coverage: Coverage) -> bool:
     return True
 
 
-def _only(frames: Iterator, segment: range) -> Iterator:
+def _only(frames: Iterator[Frame], segment: range, lightness: SteadyLightness) -> Iterator[Frame]:
     """The frames of a segment, from an iterator that goes on behind it."""
     for frame in frames:
         if frame.index in segment:
             yield frame
+        else:
+            lightness.look(frame)
         if frame.index == segment.stop - 1:
             return
     raise FilmError(f"the film gave no frame {segment.stop - 1}; the file changed or its disk fails")
@@ -288,7 +315,23 @@ def _signature(colorist: Colorist, options: ColorizeOptions, encoding: str, tota
         "shots": json.dumps([asdict(shot) for shot in project.shots]),
         "stretches": " ".join(colorist.kept.name(stretch) for stretch in colorist.stretches(total)),
         "encoding": f"{encoding} {options.segment} {options.rate}",
+        "colour": f"{options.keep_colors}",
     }
+
+
+def _surveyed(file: Path) -> str | None:
+    """Content of the film that a kept survey is of; None where there is none."""
+    try:
+        return str(json.loads(file.read_text(encoding="utf-8"))["content"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _content(film: Path) -> str:
+    """What a film is, wherever it lies and whenever it was copied there."""
+    if not film.is_dir():
+        return file_signature(film).split()[-1]
+    return str(sorted((file.name, file.stat().st_size) for file in film.iterdir() if file.is_file()))
 
 
 def _read_survey(file: Path, signature: str) -> Survey | None:

@@ -92,6 +92,20 @@ class ProjectFolder:
             why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
             raise FilmError(f"project {file}: {why}") from error
 
+    def load_with_film(self) -> Project:
+        """Read the project to work on it.
+
+        Raises:
+            FilmError: as `load`, and if its film is not there.
+        """
+        project = self.load()
+        if not project.film.exists():
+            raise FilmError(
+                f"project {self.path}: its film {project.film} is not there; put it there or beside the project's "
+                "folder, or correct 'film' in project.toml"
+            )
+        return project
+
     def save(self, project: Project) -> None:
         """Write the project; whatever happens, the file is the old one or the new one."""
         self.path.mkdir(parents=True, exist_ok=True)
@@ -100,6 +114,7 @@ class ProjectFolder:
             "version": _VERSION,
             "film": Path(film).as_posix(),
             "surveyed": project.surveyed,
+            "keep_colors": project.keep_colors,
         }
         table["network"] = {"size": f"{project.size[1]}x{project.size[0]}"}
         if project.weights is not None:
@@ -115,10 +130,16 @@ class ProjectFolder:
         """Take the folder for one process: two that write would undo each other's changes.
 
         Raises:
-            FilmError: if another process has it.
+            FilmError: if another process has it, or it cannot be written to.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.kept / ".lock").open("w")
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.kept / ".lock").open("w")
+        except OSError as error:
+            raise FilmError(
+                f"project {self.path} cannot be written ({error.strerror}), and it has to lie beside the film; "
+                "copy the film to a folder that can be written to"
+            ) from error
         try:
             # The system lets go of the lock when the process ends, even a killed one.
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -136,8 +157,14 @@ class ProjectFolder:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
+    def _film(self, noted: str) -> Path:
+        """The film: where the project says, or else beside the folder, for both may have got another name."""
+        film, folder = (self.path / noted).resolve(), self.path.resolve()
+        beside = folder.with_name(folder.name.removesuffix(SUFFIX))
+        return beside if beside.exists() and beside != folder and not film.exists() else film
+
     def _project(self, table: dict[str, Any]) -> Project:
-        _only(table, {"version", "film", "surveyed", "network", "shots", "stills"}, "the file")
+        _only(table, {"version", "film", "surveyed", "keep_colors", "network", "shots", "stills"}, "the file")
         if table["version"] != _VERSION:
             raise FilmError(
                 f"version must be {_VERSION}, got {table['version']}; use the program that wrote it"
@@ -153,9 +180,15 @@ class ProjectFolder:
                 raise FilmError(
                     f"still {still.file} is not in the project's folder; put it there or remove the entry"
                 )
-        film = (self.path / table["film"]).resolve()
+        film = self._film(str(table["film"]))
         return Project(
-            film, shots, stills, bool(table.get("surveyed", False)), network.get("weights"), (height, width)
+            film,
+            shots,
+            stills,
+            bool(table.get("surveyed", False)),
+            network.get("weights"),
+            (height, width),
+            bool(table.get("keep_colors", False)),
         )
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
+import time
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,8 +23,9 @@ from ca_film.project.stretches import Stretch
 
 __all__ = ["GrowingColors", "KeptColors", "StretchColors", "checksum", "from_codes", "to_codes"]
 
-_KIND = "ca-film stretch 1"
+_KIND = "ca-film stretch 2"
 _MOST_BYTES = 40 << 30
+_FORGOTTEN = 86400.0
 
 
 def to_codes(lightness: Float[Tensor, "1 h w"]) -> UInt16[np.ndarray, "1 h w"]:
@@ -90,7 +93,8 @@ class GrowingColors(StretchColors):
 
     def __init__(self, final: Path, stretch: Stretch, size: tuple[int, int]) -> None:
         self._final = final
-        self._path = final.with_name(f"{final.stem}.growing")
+        # Two may make the same at a time: the page, an export, another process.
+        self._path = final.with_name(f"{final.stem}.{secrets.token_hex(4)}.growing")
         records = np.lib.format.open_memmap(self._path, "w+", _records(size), (len(stretch.frames),))
         super().__init__(records, stretch)
 
@@ -132,11 +136,15 @@ class KeptColors:
         folder: where they lie.
         fixed: named texts that all stretches depend on: film, weights, sizes.
         stills: folder that the stills' file names start from.
+
+    Attributes:
+        flashes: frames in whose place the network sees the one before; they count in the names.
     """
 
     def __init__(self, folder: Path, fixed: dict[str, str], stills: Path) -> None:
         self.folder = folder
         self._fixed, self._stills = fixed, stills
+        self.flashes: frozenset[int] = frozenset()
         self._digests: dict[tuple[str, int, int], str] = {}
 
     def name(self, stretch: Stretch) -> str:
@@ -146,6 +154,7 @@ class KeptColors:
             "kind": _KIND,
             "frames": [stretch.frames.start, stretch.frames.stop, stretch.backward],
             "anchor": stretch.anchor and stretch.anchor.frame,
+            "flashes": sorted(frame for frame in self.flashes if frame in stretch.frames),
             "stills": [(self.digest(still), still.frame) for still in stretch.stills],
         }
         return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:32]
@@ -181,7 +190,13 @@ class KeptColors:
         self._path(stretch).unlink(missing_ok=True)
 
     def tidy(self, wanted: Sequence[Stretch], most: int = _MOST_BYTES) -> None:
-        """Remove what no wanted stretch needs, oldest first, until no more than `most` bytes are kept."""
+        """Remove what no wanted stretch needs, oldest first, until no more than `most` bytes are kept.
+
+        What a killed process left unfinished goes as well, once it is a day old.
+        """
+        for left in self.folder.glob("*.growing"):
+            if time.time() - left.stat().st_mtime > _FORGOTTEN:
+                left.unlink(missing_ok=True)
         names = {self.name(stretch) for stretch in wanted}
         files = sorted(self.folder.glob("*.npy"), key=lambda file: file.stat().st_mtime)
         total = sum(file.stat().st_size for file in files)

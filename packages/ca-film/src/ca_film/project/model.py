@@ -95,6 +95,7 @@ class Project:
         surveyed: whether the film was looked through for cuts; False while the shots are a guess.
         weights: a shipped name or a file; None for the shipped default.
         size: budget of pixels for the network, as height and width.
+        keep_colors: whether colours that the film has (a logo, a title) stay, where they are.
 
     Raises:
         FilmError: if shots are not in order, or two stills claim one frame.
@@ -113,6 +114,7 @@ class Project:
     surveyed: bool = False
     weights: str | None = None
     size: tuple[int, int] = (224, 384)
+    keep_colors: bool = False
 
     def __post_init__(self) -> None:
         starts = [shot.start for shot in self.shots]

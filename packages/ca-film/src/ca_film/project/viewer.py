@@ -30,7 +30,7 @@ class Viewer:
         path: a video file or a folder of frames.
 
     Raises:
-        FilmError: if there is nothing to see, or no timestamps to seek by.
+        FilmError: if there is nothing to see.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -53,7 +53,7 @@ class Viewer:
         """Number the frames as a survey did, also where the film is damaged."""
         with self._lock:
             if self._reader is not None:
-                self._reader.follow(survey.timestamps)
+                self._reader.follow(survey.timestamps, careful=bool(survey.problems))
             self._frames = len(survey)
             self._held.clear()
             self._bytes, self._running = 0, None
@@ -72,13 +72,22 @@ class Viewer:
             self._held.move_to_end(index)
             return self._held[index]
 
+    def seconds(self, index: int) -> float:
+        """When a frame is shown, since the first one; also of films of variable rate."""
+        if self._reader is None or self._reader.counts or index >= len(self._reader):
+            return float(index / self.film.format.rate)
+        return float(
+            (self._reader.timestamps[index] - self._reader.timestamps[0]) * self._reader.info.time_base
+        )
+
     def near(self, index: int) -> Frame:
         """The keyframe at or before a frame: cheap, and like it enough for a thumbnail."""
         return self.frame(self._reader.key_before(index) if self._reader else index)
 
     def _decode(self, index: int) -> None:
         """Go on from where decoding stands if that is near, and seek otherwise."""
-        if self._running is None or not 0 <= index - self._running[0] <= _NEAR:
+        near = len(self) if self._reader is not None and self._reader.counts else _NEAR
+        if self._running is None or not 0 <= index - self._running[0] <= near:
             self._running = index, self._from(index)
         following, frames = self._running
         try:

@@ -126,10 +126,12 @@ class Film(Protocol):
     """A source of frames.
 
     `careful` asks for slower decoding in which a damaged stretch takes no good frame with it; `problems` has one line
-    for each stretch that the last iteration could not decode.
+    for each stretch that the last iteration could not decode. `window` is None of a whole film, and of a piece the
+    seconds between which it lies in its file, an open end being None.
     """
 
     careful: bool
+    window: tuple[Fraction, Fraction | None] | None
 
     @property
     def path(self) -> Path:

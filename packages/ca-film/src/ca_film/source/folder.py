@@ -48,6 +48,7 @@ class FolderFilm:
             *numbering_gaps(self._files),
             *dict.fromkeys(note for one in headers for note in one.notes),
         ]
+        self.window: tuple[Fraction, Fraction | None] | None = None
         self._bits = max(header.bits for header in headers)
         deep = self._bits > 8
         self.format = FilmFormat(
@@ -57,6 +58,10 @@ class FolderFilm:
             rate=rate,
             pixel_format="rgb48le" if deep else "rgb24",
         )
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        return len(self._files)
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """Read the frames in order.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -13,7 +13,7 @@ from ca_film.source.film import Film
 from ca_film.source.references import Reference
 from ca_film.source.shots import CutFinder
 
-__all__ = ["Survey", "survey_film"]
+__all__ = ["Survey", "flashes_within", "survey_film"]
 
 _MOST_PROBLEMS = 100
 _NEAR_SECONDS = 0.5
@@ -150,21 +150,26 @@ def _keep_content(survey: Survey, content: ContentFinder, *, found: bool, rate: 
     flashes = set(content.flashes)
     if found:
         survey.cuts = [cut for cut in survey.cuts if not {cut, cut - 1} & flashes]
-    survey.flashes = sorted(flashes - _first_in(survey.cuts, flashes))
+    survey.flashes = flashes_within(survey.cuts, flashes)
     near = round(rate * _NEAR_SECONDS)
     survey.changes = [
         change for change in content.changes if not any(abs(change - cut) <= near for cut in survey.cuts)
     ]
 
 
-def _first_in(cuts: Sequence[int], flashes: set[int]) -> set[int]:
-    """Flashes that a shot begins with: no frame of it comes before them."""
-    first = set()
+def flashes_within(cuts: Iterable[int], flashes: Collection[int]) -> list[int]:
+    """Flashes but for those that a shot begins with: no frame of it comes before them.
+
+    Example:
+        >>> flashes_within([4], [2, 4, 5, 9])
+        [2, 9]
+    """
+    within = set(flashes)
     for cut in cuts:
-        while cut in flashes:
-            first.add(cut)
+        while cut in within:
+            within.remove(cut)
             cut += 1
-    return first
+    return sorted(within)
 
 
 def _make_increasing(timestamps: list[int]) -> int:

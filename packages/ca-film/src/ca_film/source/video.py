@@ -31,6 +31,7 @@ class VideoFilm:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.notes: list[str] = []
+        self.window: tuple[Fraction, Fraction | None] | None = None
         try:
             self._reader = VideoReader(path, strict=False)
         except VideoError as error:
