@@ -1,6 +1,6 @@
 """Every command in every `sh` block of the READMEs and documents: its words are those of the program, and it runs.
 
-That the words are understood is checked for all of them, at once. `-m slow` also runs them, each text's in order, in a
+That the words are understood is checked for all of them, at once. `-m texts` also runs them, each text's in order, in a
 folder where everything they name lies ready, small. What cannot run here stands in NOT_RUN, with the reason, and is
 reported as skipped with it.
 """
@@ -207,7 +207,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.texts
 @pytest.mark.parametrize("text", sorted({command.text for command in COMMANDS}))
 def test_commands_run(
     text: str,
