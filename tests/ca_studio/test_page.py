@@ -17,7 +17,6 @@ from pathlib import Path
 
 import av
 import pytest
-from ca_data import synthetic_clip
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = (
@@ -53,26 +52,12 @@ def trimmed(source: Path, out: Path) -> Path:
     return out
 
 
-def synthetic(out: Path) -> Path:
-    """Two shots in grey."""
-    with av.open(str(out), "w") as made:
-        stream = made.add_stream("libx264", rate=24)
-        stream.width, stream.height, stream.pix_fmt = 216, 160, "yuv420p"
-        for seed in (1, 8):
-            for picture in synthetic_clip(seed, frames=22, size=(160, 216)):
-                grey = picture.float().mean(dim=0).byte().numpy()
-                frame = av.VideoFrame.from_ndarray(grey, format="gray").reformat(format="yuv420p")
-                made.mux(stream.encode(frame))
-        made.mux(stream.encode())
-    return out
-
-
 @pytest.fixture
-def film(repository: Path, tmp_path: Path) -> Path:
-    """The archive film where it is there, else two synthetic shots of its size."""
-    source = repository.parent / "shared" / "data" / "media" / "real_bw_archive_abomb.mp4"
-    out = tmp_path / "archive.mp4"
-    return trimmed(source, out) if source.is_file() else synthetic(out)
+def film(shared_data: Path, tmp_path: Path) -> Path:
+    source = shared_data / "media" / "real_bw_archive_abomb.mp4"
+    if not source.is_file():
+        pytest.skip("shared/data has no archive film")
+    return trimmed(source, tmp_path / "archive.mp4")
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ def export_programs(network: ColorAlignNet, folder: Path, form: str) -> list[Pat
         raise InferError("--format onnx needs onnx and onnxscript; install ca-infer[onnx]")
     files, about = [], {}
     with torch.no_grad():
-        for name, step, arguments, shapes in _traced(for_inference(network)):
+        for name, step, arguments, shapes in _traced(_plain(for_inference(network))):
             program = torch.export.export(step, arguments, dynamic_shapes=shapes)
             path = folder / f"{name}{FORMATS[form]}"
             inputs, outputs = _names(arguments), _output_names(step(*arguments))
@@ -60,12 +60,20 @@ def export_programs(network: ColorAlignNet, folder: Path, form: str) -> list[Pat
     return [*files, listing]
 
 
+def _plain(network: ColorAlignNet) -> ColorAlignNet:
+    """The same network, every weight row-major in memory of its own: a saved program takes no other for what it is."""
+    for tensor in (*network.parameters(), *network.buffers()):
+        tensor.data = tensor.data.clone(memory_format=torch.contiguous_format)
+    return network
+
+
 def _traced(network: ColorAlignNet) -> list[tuple[str, nn.Module, tuple[Any, ...], dict[str, Any]]]:
     """Each step with arguments to trace it by and the sizes that may vary."""
     encode, first, following = ReferenceStep(network), FirstStep(network), NextStep(network)
     still, lightness = torch.zeros(1, 3, *_STILL), torch.zeros(1, 1, *_TRACED)
     references = encode(still)
-    state = first(lightness, references)[2]
+    # Copies: of arguments that are one tensor, a trace takes each for the last of them.
+    state = {name: value.clone() for name, value in first(lightness.clone(), references)[2].items()}
     of_still = {"still": {2: _STRIDE * Dim("still_h", min=2), 3: _STRIDE * Dim("still_w", min=2)}}
     of_lightness = {2: _STRIDE * Dim("h", min=_LEAST), 3: _STRIDE * Dim("w", min=_LEAST)}
     of_references = {name: _free(value, name in ("keys", "values")) for name, value in references.items()}

@@ -193,7 +193,6 @@ class Panel:
 
     async def _uploaded(self, event: events.UploadEventArguments) -> None:
         data, name = await event.file.read(), event.file.name
-        event.sender.reset()  # type: ignore[attr-defined]
         frame = self.tab.index if self.upload_here.value else None
         still = await self.tab.do(lambda: self.tab.desk.add_still(data, name, frame))
         if still is not None and self.follow.value:

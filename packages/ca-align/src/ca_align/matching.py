@@ -69,20 +69,21 @@ def match_features(
     b, _, h, w = target.shape
     columns = moving.shape[-1]
     rows = max(1, _ENTRIES_AT_ONCE // (b * w * moving.shape[-2] * columns))
-    if torch.compiler.is_compiling():
-        rows = h  # a graph for frames of any size has no number of bands
     best = target.new_full((b, moving.shape[-2] * columns), -torch.inf)
     origin = torch.zeros_like(best, dtype=torch.long)
     cells, similarities = [], []
-    for top in range(0, h, rows):
+    # A graph for frames of any size has no number of bands: it takes all rows at once.
+    whole = torch.compiler.is_compiling()
+    bands = [(0, h)] if whole else [(top, min(rows, h - top)) for top in range(0, h, rows)]
+    for top, count in bands:
         # One row more on either side, for the neighbours; similarities of cells that look beyond `radius` stay out.
-        first, last = max(0, top - 1), min(h, top + rows + 1)
+        first, last = max(0, top - 1), min(h, top + count + 1)
         near = slice(0, None) if radius is None else slice(max(0, first - radius), last + radius)
         allowed = None if valid is None else valid[..., near, :]
         table = _similarity(
             target[..., first:last, :], moving[..., near, :], first - (near.start or 0), radius, allowed
         )
-        inner = slice(top - first, top - first + min(rows, h - top))
+        inner = slice(top - first, top - first + count)
         cell, similarity = _agree(table, columns, inner, None if hidden is None else hidden[..., near, :])
         offset = (near.start or 0) * columns
         there, (value, place) = slice(offset, offset + table.shape[-1]), _best_targets(table[:, inner])
@@ -105,7 +106,9 @@ def match_features(
 
 def _places(cell: Int[Tensor, "b h w"], columns: int) -> Int[Tensor, "b 2 h w"]:
     """Row-major numbers of cells as (x, y)."""
-    return torch.stack([cell % columns, cell // columns], dim=1)
+    # No remainder: ONNX does not take one by a size that varies.
+    row = cell // columns
+    return torch.stack([cell - row * columns, row], dim=1)
 
 
 def _similarity(
@@ -161,7 +164,8 @@ def _agree(
     around = around_y * w + around_x
     own = _best_cells(table, columns).flatten(1)  # b (r w)
     found = own[:, around]  # b 9 r' w
-    move_y, move_x = found // columns - around_y, found % columns - around_x
+    found_x, found_y = _places(found, columns).unbind(1)
+    move_y, move_x = found_y - around_y, found_x - around_x
     # Axes: batch, displacement, place in the window, row, column.
     at_y = (around_y + move_y[:, :, None]).clamp(0, height - 1)
     at_x = (around_x + move_x[:, :, None]).clamp(0, columns - 1)

@@ -66,7 +66,8 @@ def window_mask(
         whole = length + -length % window
         origin = torch.arange(whole) + roll
         wrapped.append(origin >= whole)
-        padded.append(origin % whole >= length)
+        # No remainder: ONNX does not take one by a size that varies.
+        padded.append(torch.where(wrapped[-1], origin - whole, origin) >= length)
     region = 2 * wrapped[0][:, None].int() + wrapped[1][None, :].int()
     region = region.masked_fill(padded[0][:, None] | padded[1][None, :], 4)
     regions = window_partition(region[None, :, :, None], (window, window)).reshape(-1, window**2)
@@ -96,7 +97,9 @@ class FrozenWindowAttention(nn.Module):
         windows, n = x.shape[:2]
         q, k, v = self.qkv(x).view(windows, n, 3, self.heads, -1).permute(2, 0, 3, 1, 4).flatten(1, 2)
         bias = self.bias[None] if mask is None else mask[:, None] + self.bias
-        bias = bias.repeat(windows // bias.shape[0], 1, 1, 1).flatten(0, 1)
+        # An exported step has a batch of one, and a mask of every window.
+        batch = 1 if torch.compiler.is_exporting() else windows // bias.shape[0]
+        bias = bias.repeat(batch, 1, 1, 1).flatten(0, 1)
         weights = torch.baddbmm(bias, q, k.mT, alpha=self.scale).softmax(dim=-1)
         out = torch.bmm(weights, v).view(windows, self.heads, n, -1)
         return self.proj(out.transpose(1, 2).reshape(windows, n, -1))
@@ -157,4 +160,9 @@ class WindowBlock(nn.Module):
         windows = window_partition(x, sides).reshape(-1, self.window**2, c)
         windows = self.attention(windows, mask=mask).reshape(-1, *sides, c)
         x = window_reverse(windows, sides, h + below, w + right)
-        return torch.roll(x, shifts=shift, dims=(1, 2))[:, :h, :w]
+        x = torch.roll(x, shifts=shift, dims=(1, 2))
+        if torch.compiler.is_exporting():
+            # A slice would tie the graph to sizes that need padding, or to those that do not.
+            rows, columns = (torch.arange(side, device=x.device) for side in (h, w))
+            return x.index_select(1, rows).index_select(2, columns)
+        return x[:, :h, :w]

@@ -10,7 +10,7 @@ export default {
   props: { total: Number, width: Number, height: Number, stamp: String },
   data() {
     return {
-      index: 0, layer: "color", version: 0, split: 0, before: false, tool: "look", color: "#b06040", size: 0.012,
+      index: 0, layer: "color", version: "", split: 0, before: false, tool: "look", color: "#b06040", size: 0.012,
       strokes: [], pending: [], made: 0, current: null, hover: null, playing: false, busy: "", fps: 24,
     };
   },
@@ -56,7 +56,7 @@ export default {
       this.telling = setTimeout(() => { this.telling = null; this.$emit("frame", this.index); }, 60);
     },
     url(index, layer) {
-      const version = layer === "grey" ? this.stamp : this.version;
+      const version = layer === "grey" ? this.stamp : this.version || this.stamp;
       return `desk/frame/${index}?layer=${layer}&v=${version}`;
     },
     fetchBoth() {
