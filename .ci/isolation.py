@@ -23,16 +23,19 @@ def members() -> list[str]:
     return [tomllib.loads((ROOT / path / "pyproject.toml").read_text())["project"]["name"] for path in paths]
 
 
-def environment(folder: Path, wheels: Path, names: list[str], *options: str) -> Path:
+def environment(
+    folder: Path,
+    wheels: Path,
+    names: list[str],
+    interpreter: str = sys.executable,
+    resolution: str = "highest",
+) -> Path:
     """Make an environment with these distributions from their wheels; its Python."""
-    run(
-        "uv", "venv", "--quiet", *(options if "--python" in options else ("--python", sys.executable)), folder
-    )
+    run("uv", "venv", "--quiet", "--python", interpreter, folder)
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     built = [next(wheels.glob(f"{name.replace('-', '_')}-*.whl")) for name in names]
-    more = [option for option in options if option.startswith("--resolution")]
-    install = ["uv", "pip", "install", "--quiet", "--python", python, "--exclude-newer", NEWEST, *more]
-    run(*install, "--find-links", wheels, *built)
+    install = ["uv", "pip", "install", "--quiet", "--python", python, "--exclude-newer", NEWEST]
+    run(*install, "--resolution", resolution, "--find-links", wheels, *built)
     return python
 
 

@@ -44,9 +44,7 @@ def main() -> int:
             for resolution in options.resolution:
                 try:
                     where = folder / f"{python}-{resolution}"
-                    made = environment(
-                        where, folder / "wheels", TRIED, "--python", python, f"--resolution={resolution}"
-                    )
+                    made = environment(where, folder / "wheels", TRIED, python, resolution)
                     run(made, SMOKE, *(name.replace("-", "_") for name in TRIED), cwd=folder)
                 except subprocess.CalledProcessError:
                     failed.append(f"python {python}, {resolution}")
