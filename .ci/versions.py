@@ -1,0 +1,56 @@
+"""Try the packages with the oldest and the newest of what they ask for, under every supported Python that is here.
+
+    uv run python .ci/versions.py                      # all Pythons from 3.11 to 3.14, both ends
+    uv run python .ci/versions.py --python 3.11 --resolution lowest-direct
+
+`lowest-direct` installs the lower bound of every dependency that a pyproject.toml names, torch among them (gigabytes);
+`highest` the newest before the workspace's date. A Python that is not on the machine is named and passed over.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from isolation import ROOT, SMOKE, environment, run
+
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+RESOLUTIONS = ("lowest-direct", "highest")
+TRIED = ["ca-attention", "ca-align", "ca-swin", "ca-losses", "ca-metrics", "ca-data", "ca-model", "ca-film"]
+
+
+def is_here(python: str) -> bool:
+    """Whether uv finds a Python without fetching it."""
+    command = ["uv", "python", "find", "--no-python-downloads", python]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--python", nargs="+", default=PYTHONS)
+    parser.add_argument("--resolution", nargs="+", default=RESOLUTIONS, choices=RESOLUTIONS)
+    options = parser.parse_args()
+    failed = []
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        run("uv", "build", "--quiet", "--all-packages", "--wheel", "--out-dir", folder / "wheels", ROOT)
+        for python in options.python:
+            if not is_here(python):
+                print(f"python {python}: not on this machine, passed over", flush=True)
+                continue
+            for resolution in options.resolution:
+                try:
+                    where = folder / f"{python}-{resolution}"
+                    made = environment(where, folder / "wheels", TRIED, python, resolution)
+                    run(made, SMOKE, *(name.replace("-", "_") for name in TRIED), cwd=folder)
+                except subprocess.CalledProcessError:
+                    failed.append(f"python {python}, {resolution}")
+                    print(f"{failed[-1]}: failed", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
