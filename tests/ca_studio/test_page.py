@@ -17,6 +17,7 @@ from pathlib import Path
 
 import av
 import pytest
+from ca_data import synthetic_clip
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = (
@@ -52,12 +53,30 @@ def trimmed(source: Path, out: Path) -> Path:
     return out
 
 
-@pytest.fixture
-def film(shared_data: Path, tmp_path: Path) -> Path:
-    source = shared_data / "media" / "real_bw_archive_abomb.mp4"
+def synthetic(out: Path) -> Path:
+    """Two shots in grey."""
+    with av.open(str(out), "w") as made:
+        stream = made.add_stream("libx264", rate=24)
+        stream.width, stream.height, stream.pix_fmt = 216, 160, "yuv420p"
+        for seed in (1, 8):
+            for picture in synthetic_clip(seed, frames=22, size=(160, 216)):
+                grey = picture.float().mean(dim=0).byte().numpy()
+                frame = av.VideoFrame.from_ndarray(grey, format="gray").reformat(format="yuv420p")
+                made.mux(stream.encode(frame))
+        made.mux(stream.encode())
+    return out
+
+
+@pytest.fixture(params=["archive", "synthetic"])
+def film(request: pytest.FixtureRequest, repository: Path, tmp_path: Path) -> Path:
+    """The archive film where it is there, and two synthetic shots of its size, which are there everywhere."""
+    out = tmp_path / "archive.mp4"
+    if request.param == "synthetic":
+        return synthetic(out)
+    source = repository.parent / "shared" / "data" / "media" / "real_bw_archive_abomb.mp4"
     if not source.is_file():
-        pytest.skip("shared/data has no archive film")
-    return trimmed(source, tmp_path / "archive.mp4")
+        pytest.skip("shared/data has no archive film; the synthetic one stands in for it")
+    return trimmed(source, out)
 
 
 @pytest.fixture
