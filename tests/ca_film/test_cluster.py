@@ -24,6 +24,7 @@ from ca_film.batch import (
     find_films,
 )
 
+os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"  # as `color_on_cluster` does, before Ray is imported
 pytest.importorskip("ray", reason="Ray is not installed: uv sync --group cluster")
 pytestmark = pytest.mark.slow
 

@@ -8,6 +8,7 @@ film. Whatever is done twice gives the same bytes under the same name, so it doe
 from __future__ import annotations
 
 import errno
+import os
 import secrets
 import time
 from collections import deque
@@ -152,6 +153,9 @@ def color_on_cluster(
 
 
 def _ray() -> Any:
+    # Under `uv run` Ray would send the current folder to every worker and start it by `uv run` there, in an environment
+    # made anew; workers have the project already.
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     try:
         import ray
     except ImportError as error:
