@@ -15,9 +15,7 @@ from torch.nn import functional as F
 FRAMES = 20
 SIZES = [(112, 160), (144, 128)]
 
-NOT_YET = pytest.mark.xfail(
-    reason="the conversion of `next` to ONNX has not been seen to end: docs/export.md", run=False
-)
+NOT_YET = pytest.mark.xfail(reason="the flow of `next` is wrong in onnxruntime: docs/export.md", run=False)
 
 # Importing any of ours fails; then comes the example, between what it is given and what it leaves.
 BEFORE = """

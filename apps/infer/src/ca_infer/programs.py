@@ -119,7 +119,8 @@ def _save_onnx(program: ExportedProgram, path: Path, inputs: list[str], outputs:
         output_names=[f"{name}.out" for name in outputs],
         dynamo=True,
         verbose=False,
-        # onnxruntime simplifies a graph when it loads it; on thousands of operators the exporter's own pass does not end.
+        # onnxruntime simplifies a graph when it loads it; on thousands of operators the exporter's own pass has
+        # not been seen to end.
         optimize=False,
     )
     assert written is not None
