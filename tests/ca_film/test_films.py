@@ -296,6 +296,7 @@ print(encoding.codec, digest.hexdigest())
 """
 
 
+@pytest.mark.slow  # every encoder in processes of their own
 def test_coded_bytes_do_not_depend_on_what_memory_held_before(make_film: MakeFilm) -> None:
     """glibc fills fresh memory as MALLOC_PERTURB_ says; an encoder that reads it unwritten gives itself away."""
     film = make_film(timestamps=range(0, 36000, 1000), size=(240, 320))
