@@ -113,7 +113,7 @@ def batch(
                 if cluster is None:
                     color_batch(record, wanted, places, bar, watching)
                 else:
-                    entries, tally = color_on_cluster(
+                    _, tally = color_on_cluster(
                         record,
                         wanted,
                         cluster,

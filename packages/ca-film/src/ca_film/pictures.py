@@ -9,15 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from ca_model import backward_windows
 from jaxtyping import Float, UInt
 from torch import Tensor
 
+from ca_film.colorize import backward_colors, paint_windows
 from ca_film.errors import FilmError
-from ca_film.network.backward import paint_backward
 from ca_film.network.runs import Run, run_network
 from ca_film.options import ColorizeOptions
-from ca_film.output.blending import BackwardColors
 from ca_film.output.rendering import Renderer
 from ca_film.output.work import WorkFolder
 from ca_film.progress import Progress, advance
@@ -91,20 +89,20 @@ def _color(
     session = open_session(source, options)
     survey = session.survey(options.cuts, progress)
     session.select(survey, options.references_per_shot, progress)
-    film, painter, size = session.film, session.painter, session.network_size
-    known, flashes = session.known_colors(), survey.flashes
-    renderer = Renderer(film, session.references, options.look, keep_colors=options.keep_colors)
+    renderer = Renderer(session.film, session.references, options.look, keep_colors=options.keep_colors)
     for note in [*session.notes, *survey.notes]:
         progress.note(note)
     with WorkFolder(folder / "colours", {}) as work:
-        backward = BackwardColors(work, backward_windows(survey.shots, list(known)))
+        backward = backward_colors(session, survey, work)
         if missing := backward.missing():
             progress.stage("colouring backward", sum(map(len, missing)))
-            for window, colors in paint_backward(film, missing, painter, size, known, progress, flashes):
-                backward.keep(window, colors)
+            paint_windows(session, survey, backward, missing, progress)
         progress.stage("colouring", len(survey))
+        known, painter = session.known_colors(), session.painter
         runs = [Run(shot, known) for shot in survey.shots]
-        with closing(run_network(film, runs, painter, size, flashes)) as frames:
+        with closing(
+            run_network(session.film, runs, painter, session.network_size, survey.flashes)
+        ) as frames:
             for colored in frames:
                 rgb = renderer.rgb(replace(colored, ab=backward.blend(colored)), options.png_depth)
                 yield ColoredPicture(colored.frame.index, rgb.transpose(1, 2, 0), colored.confidence)

@@ -17,10 +17,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ca_film.batch.films import BatchFilm
+from ca_film.batch.intake import Intake, finished
 from ca_film.batch.jobs import color_film
 from ca_film.batch.mirror import Mirror
 from ca_film.batch.progress import BatchProgress
-from ca_film.batch.record import DONE, FAILED, BatchRecord, Entry
+from ca_film.batch.record import FAILED, BatchRecord, Entry
 from ca_film.colorize import Result
 from ca_film.errors import BusyError, Cancelled, FilmError
 from ca_film.options import ColorizeOptions
@@ -32,7 +33,7 @@ __all__ = ["Tally", "color_on_cluster"]
 
 _LIVES = 3  # times that Ray starts a task again whose worker died
 _AHEAD = 2  # tasks for each place, so that none waits for the next
-_WAIT_SECONDS, _LOOK_SECONDS, _TOLD_SECONDS = 0.2, 2.0, 0.05
+_WAIT_SECONDS, _TOLD_SECONDS = 0.2, 0.05
 _PATIENCE = 60.0  # seconds
 _MEMORY = 100 << 20  # of the object store, which holds no pixels: as little as Ray takes gladly
 # What the system says when a machine's disk is the trouble, not the film.
@@ -194,47 +195,37 @@ class _Driver:
         store: str | None,
     ) -> None:
         self._store, self._batch = store, secrets.token_hex(8)
-        self._ray, self._record, self._progress, self._watch = ray, record, progress, watch
+        self._ray, self._record, self._progress = ray, record, progress
+        self._intake = Intake(record, progress, watch)
         self._on_gpu = device == "cuda" or (device == "auto" and ray.cluster_resources().get("GPU", 0) > 0)
         self._tally = Tally()
         self._films: dict[int, _Film] = {}
         self._running: dict[Any, _Task] = {}
-        self._last_look = time.monotonic()
         here = ray.get_runtime_context().get_node_id()
         stay = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(here, soft=False)
         self._counter = ray.remote(_counter()).options(num_cpus=0, scheduling_strategy=stay).remote()
         self._work = ray.remote(_work)
 
     def run(self, films: Sequence[BatchFilm]) -> tuple[list[Entry], Tally]:
-        self._add(films)
+        self._intake.add(films)
         try:
             while True:
                 self._hand_out()
-                if not self._running and self._watch is None:
+                if not self._running and not self._intake.open:
                     break
                 self._take()
                 self._count()
                 if self._progress.cancelled():
                     raise Cancelled("cancelled; finished work is kept, and the same call goes on from it")
-                self._look()
+                self._intake.look()
+                self._check_places()
             self._count()
         finally:
             for reference in self._running:
                 self._ray.cancel(reference, force=True)
         return self._record.entries(), self._tally
 
-    def _add(self, films: Sequence[BatchFilm]) -> None:
-        entries = self._record.add(films)
-        self._progress.waiting(len(entries))
-        for entry in entries:
-            if entry.state == DONE:
-                self._progress.ended(entry)
-
-    def _look(self) -> None:
-        if self._watch is not None and time.monotonic() - self._last_look > _LOOK_SECONDS:
-            self._last_look = time.monotonic()
-            if found := self._watch():
-                self._add(found)
+    def _check_places(self) -> None:
         if self._tally.left and not self._places_left():
             raise FilmError(f"no machine is left that can write: {next(iter(self._tally.left.values()))}")
 
@@ -338,14 +329,7 @@ class _Driver:
         return bool(alive - set(self._tally.left))
 
     def _finished(self, film: _Film, result: Result) -> None:
-        self._end(
-            film,
-            state=DONE,
-            frames=result.frames,
-            shots=result.shots,
-            notes=result.notes,
-            problems=result.problems,
-        )
+        self._end(film, **finished(result))
         del self._films[film.number]
 
     def _end(self, film: _Film, **found: Any) -> None:

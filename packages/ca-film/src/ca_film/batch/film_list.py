@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from fractions import Fraction
@@ -14,6 +13,7 @@ from ca_data import parse_size
 from ca_film.batch.films import BatchFilm, is_address, output_name, own_references
 from ca_film.errors import FilmError
 from ca_film.options import ColorizeOptions, Look
+from ca_film.tables import read_table
 
 __all__ = ["read_film_list"]
 
@@ -67,12 +67,7 @@ def read_film_list(path: Path, options: ColorizeOptions) -> list[BatchFilm]:
         >>> film.name, film.options.crf, film.options.stills[0].name
         ('reel.mp4', 18, 'red.png')
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FilmError(f"film list {path} cannot be read ({error.strerror}); check the path") from error
-    except ValueError as error:
-        raise FilmError(f"film list {path} is no TOML ({error}); correct it") from error
+    content = read_table(path, "film list")
     entries = content.get("film")
     if set(content) - {"film", "options"} or not isinstance(entries, list) or not entries:
         raise FilmError(

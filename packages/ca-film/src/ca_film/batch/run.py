@@ -10,15 +10,14 @@ from typing import Any
 
 from ca_film.batch.devices import Place
 from ca_film.batch.films import BatchFilm
+from ca_film.batch.intake import Intake, finished
 from ca_film.batch.progress import BatchProgress
-from ca_film.batch.record import DONE, FAILED, BatchRecord, Entry
+from ca_film.batch.record import FAILED, BatchRecord, Entry
 from ca_film.batch.workers import Worker
-from ca_film.colorize import Result
 from ca_film.errors import Cancelled, FilmError
 
 __all__ = ["color_batch"]
 
-_LOOK_SECONDS = 2.0
 _WAIT_SECONDS = 0.1
 
 
@@ -61,14 +60,14 @@ class _Batch:
         progress: BatchProgress,
         watch: Callable[[], Sequence[BatchFilm]] | None,
     ) -> None:
-        self._record, self._places, self._progress, self._watch = record, places, progress, watch
+        self._record, self._places, self._progress = record, places, progress
+        self._intake = Intake(record, progress, watch)
         self._calls: queue.SimpleQueue[tuple[Callable[..., None], tuple[Any, ...]]] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._broken: Exception | None = None
-        self._last_look = time.monotonic()
 
     def run(self, films: Sequence[BatchFilm]) -> list[Entry]:
-        self._add(films)
+        self._intake.add(films)
         threads = [threading.Thread(target=self._work, args=(place,), daemon=True) for place in self._places]
         for thread in threads:
             thread.start()
@@ -77,7 +76,7 @@ class _Batch:
                 self._call_back()
                 if self._progress.cancelled():
                     raise Cancelled("cancelled; finished work is kept, and the same call goes on from it")
-                self._look()
+                self._intake.look()
         finally:
             self._stop.set()
             for thread in threads:
@@ -86,19 +85,6 @@ class _Batch:
         if self._broken is not None:
             raise self._broken
         return self._record.entries()
-
-    def _add(self, films: Sequence[BatchFilm]) -> None:
-        entries = self._record.add(films)
-        self._progress.waiting(len(entries))
-        for entry in entries:
-            if entry.state == DONE:
-                self._progress.ended(entry)
-
-    def _look(self) -> None:
-        if self._watch is not None and time.monotonic() - self._last_look > _LOOK_SECONDS:
-            self._last_look = time.monotonic()
-            if found := self._watch():
-                self._add(found)
 
     def _call_back(self) -> None:
         """Make the calls that the other threads asked for; wait a moment for one."""
@@ -122,7 +108,7 @@ class _Batch:
                 taken = self._record.take()
                 if taken is not None:
                     self._color(worker, *taken)
-                elif self._watch is None:
+                elif not self._intake.open:
                     return
                 else:
                     self._stop.wait(_WAIT_SECONDS)
@@ -135,7 +121,7 @@ class _Batch:
     def _color(self, worker: Worker, number: int, film: BatchFilm) -> None:
         start = time.monotonic()
         try:
-            found = _found(worker.color(film, self._record.out(number)))
+            found = finished(worker.color(film, self._record.out(number)))
         except Cancelled:
             self._record.put_back(number)
             return
@@ -143,13 +129,3 @@ class _Batch:
             found = {"state": FAILED, "line": " ".join(str(error).split())}
         entry = self._record.finish(number, seconds=round(time.monotonic() - start, 3), **found)
         self._calls.put((self._progress.ended, (entry,)))
-
-
-def _found(result: Result) -> dict[str, Any]:
-    return {
-        "state": DONE,
-        "frames": result.frames,
-        "shots": result.shots,
-        "notes": result.notes,
-        "problems": result.problems,
-    }

@@ -268,13 +268,12 @@ class _Output:
             for packet in self._source.demux(streams):
                 if not packet.size:
                     continue
-                when = packet.dts if packet.dts is not None else packet.pts
                 if self._window is not None:
                     if _beyond(packet, self._window):
                         return
                     if not _move_into(packet, self._window):
                         continue
-                    when = packet.dts if packet.dts is not None else packet.pts
+                when = packet.dts if packet.dts is not None else packet.pts
                 if when is not None and packet.time_base:
                     now = max(now, when * packet.time_base)
                 packet.stream = self._targets[packet.stream_index]

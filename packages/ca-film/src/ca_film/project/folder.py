@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import tomllib
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +13,7 @@ from ca_data import write_atomically
 
 from ca_film.errors import FilmError
 from ca_film.project.model import Project, Shot, Still
+from ca_film.tables import read_table
 
 __all__ = ["SUFFIX", "ProjectFolder", "is_project", "project_folder"]
 
@@ -78,14 +78,7 @@ class ProjectFolder:
             FilmError: if it is missing or not understood; the line names the file and the entry.
         """
         file = self.path / _FILE
-        try:
-            table = tomllib.loads(file.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise FilmError(
-                f"project {file} cannot be read ({error.strerror}); open the film to make one"
-            ) from error
-        except ValueError as error:
-            raise FilmError(f"project {file} is no TOML ({error}); correct it") from error
+        table = read_table(file, "project", "open the film to make one")
         try:
             return self._project(table)
         except (KeyError, TypeError, ValueError) as error:

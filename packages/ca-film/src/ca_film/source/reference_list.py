@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ca_film.errors import FilmError
 from ca_film.options import StillBinding
+from ca_film.tables import read_table
 
 __all__ = ["expand_lists", "read_reference_list"]
 
@@ -37,12 +37,7 @@ def read_reference_list(path: Path) -> list[StillBinding]:
         >>> [(Path(one.still).name, one.shots, one.frames) for one in read_reference_list(path)]
         [('red.png', (2,), (range(0, 10),))]
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FilmError(f"reference list {path} cannot be read ({error.strerror}); check the path") from error
-    except ValueError as error:
-        raise FilmError(f"reference list {path} is no TOML ({error}); correct it") from error
+    content = read_table(path, "reference list")
     stills = content.get("still")
     if set(content) != {"still"} or not isinstance(stills, list) or not stills:
         raise FilmError(
