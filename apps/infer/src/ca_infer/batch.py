@@ -127,7 +127,7 @@ def batch(
             entries = record.entries()
             if as_json:
                 print(json.dumps([asdict(entry) for entry in entries]))
-            else:
+            elif entries:
                 _show(entries)
     if tally is not None:
         print(
