@@ -246,7 +246,7 @@ def test_torchrun_starts_the_folder(tmp_path: Path, repository: Path, small: lis
     assert sorted(losses(tmp_path / "run")) == [1, 2]
 
 
-@pytest.mark.elastic
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the ranks in /proc, which is Linux's")
 def test_a_killed_rank_rejoins_to_the_same_losses(tmp_path: Path, repository: Path, quick: list[str]) -> None:
     """torchrun's elastic restart: the other rank ends, too, and both go on from the last checkpoint."""
