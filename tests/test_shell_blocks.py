@@ -78,7 +78,7 @@ class Command(NamedTuple):
             if words[:2] == ["uv", "sync"]:
                 break
             words = words[1:]
-            if words[:1] in (["--group"], ["--with"]):
+            while words[:1] in (["--group"], ["--with"]):
                 words = words[2:]
         return words
 

@@ -118,6 +118,7 @@ def test_one_rank_may_continue_what_two_began(tmp_path: Path, quick: list[str]) 
     assert losses(tmp_path / "run")[4] == pytest.approx(losses(tmp_path / "whole")[4], rel=1e-3, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_sharded_ranks_equal_one_and_go_on_from_their_checkpoint(tmp_path: Path, quick: list[str]) -> None:
     changes = ["compute.strategy=fsdp", "data.workers=0", "steps=4", "validate_every=1", "optimizer.ema=0.9"]
     recipe = load_recipe("demo", [*quick, *changes])
