@@ -47,7 +47,7 @@ class DataChoice:
     validation_clips: int = 4  # validation uses at most this many clips
     validation_frames: int = 8  # and this many frames of each; the first is the reference
     validation_fraction: float = 0.1
-    validation_prefixes: tuple[str, ...] = ()  # clips whose names start so validate instead of a fraction
+    validation_prefixes: tuple[str, ...] = ()  # clips whose names start so validate, if there are any
     clip_length: int = 4
     clip_length_start: int = 0  # shorter clips at first, that grow to clip_length ...
     clip_length_growth: int = 0  # ... over this many steps; 0: full length from the start

@@ -4,6 +4,7 @@ from ca_film.colorize import Result, colorize
 from ca_film.errors import Cancelled, FilmError
 from ca_film.network.weights import LoadedModel, choose_device, default_weights, load_weights
 from ca_film.options import ColorizeOptions, Look, StillBinding, StreamChoice
+from ca_film.output.sheets import lacking
 from ca_film.pictures import ColoredPicture, color_pictures
 from ca_film.plan import Plan, ShotPlan, plan
 from ca_film.preview import Preview, preview
@@ -35,6 +36,7 @@ __all__ = [
     "colorize_project",
     "default_weights",
     "is_project",
+    "lacking",
     "load_weights",
     "open_film",
     "plan",

@@ -181,8 +181,7 @@ def _make(
     check_unchanged(sources)
     report = report_path(out) if options.report and options.again is None else None
     if report and not work.report_file().is_file():
-        grids = coverage.grids(segments)
-        write_report(work.report_file(), target.made, out.name, survey, grids, session.references)
+        write_report(work.report_file(), out.name, survey, coverage, segments, len(session.references))
     notes += [note for note in [*survey.notes, *joined.notes] if note not in notes]
     notes += _reference_notes(session, survey)
     notes += [*flash_notes(survey.flashes), *color_notes(survey, options.keep_colors)]
@@ -573,7 +572,7 @@ def paint_parts(
         FilmError: if the film has fewer frames than its survey.
     """
     film, painter, size, flashes = session.film, session.painter, session.network_size, survey.flashes
-    coverage = Coverage(work)
+    coverage = Coverage(work, target.renderer)
     todo = {segment.start: segment for segment in segments if not target.has(segment)}
     runs = plan_runs(parts, list(todo.values()), painter.lookback, work.state, session.known_colors())
     segment: range | None = None
@@ -586,8 +585,9 @@ def paint_parts(
                     target.begin(segment)
                 if segment is None or index not in segment:
                     continue
-                target.add(replace(colored, ab=backward.blend(colored)))
-                coverage.add(colored.confidence)
+                colored = replace(colored, ab=backward.blend(colored))
+                target.add(colored)
+                coverage.add(colored)
                 if index == segment.stop - 1:
                     if colored.state is not None:
                         work.keep_state(segment.stop, colored.state, range(parts[0].start, parts[-1].stop))
