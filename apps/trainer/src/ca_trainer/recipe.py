@@ -174,7 +174,16 @@ class ComputeChoice:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Configuration of a whole training run.
+    """Configuration of a whole training run; docs/training.md of the repository explains every value.
+
+    Attributes:
+        name: of letters, digits, - and _; the run folder has it.
+        steps: updates of the weights.
+        seed: of weights, data and everything random.
+        model, data, references, augment, optimizer, schedule, losses, compute: the sections.
+
+    Raises:
+        TrainerError: if values make no sense by themselves or together.
 
     Example:
         >>> Recipe(name="mine", steps=10, data=DataChoice(size=(64, 96))).losses.l1

@@ -62,7 +62,14 @@ class Tally:
     spans: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
 
     def add(self, source: str, kind: str, began: float, seconds: float) -> None:
-        """Count a task that ended."""
+        """Count a task that ended.
+
+        Args:
+            source: the film.
+            kind: of work, as in `tasks`.
+            began: when, in seconds of `time.time`.
+            seconds: how long it took.
+        """
         self.seconds[kind] = self.seconds.get(kind, 0.0) + seconds
         first, last = self.spans.get((source, kind), (began, began))
         self.spans[source, kind] = min(first, began), max(last, began + seconds)

@@ -32,6 +32,9 @@ class LoadedModel:
 def choose_device(name: str) -> torch.device:
     """`ca_model.choose_device`, its refusal in the words of the command line.
 
+    Args:
+        name: `auto` (CUDA, else MPS, else the CPU), `cpu`, `cuda`, `cuda:1` or `mps`.
+
     Raises:
         FilmError: if the device is unknown or not there.
     """

@@ -84,7 +84,7 @@ def lacking(confidence: Float[np.ndarray, ...]) -> Float[np.ndarray, ...]:
     """How much of a still places lack: 0 where their colours are right as a rule, 1 where they are guessed.
 
     Args:
-        confidence: of the network, in [0, 1].
+        confidence: of the network, in [0, 1]; any shape.
 
     Returns:
         In [0, 1]; of the same shape.
