@@ -133,7 +133,7 @@ def test_devices() -> None:
     assert parse_devices("cpu:2")[0].threads >= 1
     assert len(parse_devices("auto")) >= 1
     for wrong in ("cpu:0", "cpu:x", "gpu9", "cpu,"):
-        with pytest.raises(FilmError, match="--device"):
+        with pytest.raises(FilmError, match="`device"):
             parse_devices(wrong)
 
 

@@ -47,7 +47,7 @@ def test_what_a_codec_cannot_keep_is_named() -> None:
     (depth,) = choose_encoding(
         form("yuv420p10le"), Path("out.mkv"), codec="vp9", pixel_format="yuv420p"
     ).notes
-    assert depth == "libvpx-vp9 stores 8 bits of the film's 10; --codec ffv1 keeps them in .mkv"
+    assert depth == "libvpx-vp9 stores 8 bits of the film's 10; `codec` ffv1 keeps them in .mkv"
     (alpha,) = choose_encoding(form("yuva420p"), Path("out.mp4")).notes
     assert alpha.startswith("alpha is left out: libx264 in yuv420p has none")
     assert choose_encoding(form("yuva420p"), Path("out.mkv"), codec="ffv1").pixel_format == "yuva420p"

@@ -168,7 +168,7 @@ def _ray() -> Any:
         import ray
     except ImportError as error:
         raise FilmError(
-            "--cluster needs Ray, which is not installed; uv sync --group cluster, or pip install 'ca-film[ray]'"
+            "`cluster` needs Ray, which is not installed; uv sync --group cluster, or pip install 'ca-film[ray]'"
         ) from error
     return ray
 
@@ -185,7 +185,7 @@ def _join(ray: Any, address: str, places: int | None) -> None:
     except (ConnectionError, ValueError, RuntimeError) as error:
         line = " ".join(str(error).split())[:200]
         raise FilmError(
-            f"--cluster {address}: no cluster could be joined ({line}); start one (ray start --head), or write local"
+            f"`cluster` {address}: no cluster could be joined ({line}); start one (ray start --head), or write local"
         ) from error
 
 

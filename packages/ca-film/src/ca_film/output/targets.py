@@ -71,8 +71,8 @@ class VideoTarget:
         """
         if stored_headers(earlier) != self._headers:
             raise FilmError(
-                f"--range takes the rest from {earlier}, which was encoded otherwise; give the --codec and --pix-fmt "
-                "that it was made with, or colour the whole film"
+                f"`again` takes the rest from {earlier}, which was encoded otherwise; give the `codec` and "
+                "`pixel_format` that it was made with, or colour the whole film"
             )
         encoder = open_encoder(self._encoding, self._film.format)
         encoder.open(strict=False)
@@ -160,7 +160,7 @@ class FolderTarget:
         bits = self._film.format.coding.bits
         if bits <= self._depth:
             return []
-        return [f"frames are written in {self._depth} bits of the film's {bits}; --png-depth 16 keeps them"]
+        return [f"frames are written in {self._depth} bits of the film's {bits}; `png_depth` 16 keeps them"]
 
     def take_over(
         self, earlier: Path, survey: Survey, segments: Sequence[range], again: range
@@ -176,7 +176,7 @@ class FolderTarget:
                     content = (earlier / name).read_bytes()
                 except OSError as error:
                     raise FilmError(
-                        f"--range takes the rest from {earlier}, which has no {name}; colour the whole film"
+                        f"`again` takes the rest from {earlier}, which has no {name}; colour the whole film"
                     ) from error
                 (self._folder / name).write_bytes(content)
                 digests[name] = hashlib.sha256(content).hexdigest()

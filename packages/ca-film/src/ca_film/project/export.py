@@ -85,7 +85,7 @@ def colorize_project(
     out, options, progress = Path(out), options or ColorizeOptions(), progress or Progress()
     if options.again is not None or options.is_piece:
         raise FilmError(
-            "--range, --start and --end are for films; a project colours only what changed since it was kept, by itself"
+            "`again`, `start` and `end` are for films; a project colours only what changed since it was kept, by itself"
         )
     place = ProjectFolder(folder)
     project = place.load_with_film()
