@@ -15,8 +15,6 @@ from torch.nn import functional as F
 FRAMES = 20
 SIZES = [(112, 160), (144, 128)]
 
-NOT_YET = pytest.mark.xfail(reason="the flow of `next` is wrong in onnxruntime: docs/export.md", run=False)
-
 # Importing any of ours fails; then comes the example, between what it is given and what it leaves.
 BEFORE = """
 import sys
@@ -68,7 +66,7 @@ def expected(network, frames: torch.Tensor, still: torch.Tensor) -> torch.Tensor
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", ["torch", pytest.param("onnx", marks=NOT_YET)])
+@pytest.mark.parametrize("form", ["torch", "onnx"])
 def test_programs_run_without_our_packages(
     network, form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

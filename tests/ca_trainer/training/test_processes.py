@@ -118,6 +118,24 @@ def test_one_rank_may_continue_what_two_began(tmp_path: Path, quick: list[str]) 
     assert losses(tmp_path / "run")[4] == pytest.approx(losses(tmp_path / "whole")[4], rel=1e-3, abs=1e-6)
 
 
+def test_sharded_ranks_equal_one_and_go_on_from_their_checkpoint(tmp_path: Path, quick: list[str]) -> None:
+    changes = ["compute.strategy=fsdp", "data.workers=0", "steps=4", "validate_every=1", "optimizer.ema=0.9"]
+    recipe = load_recipe("demo", [*quick, *changes])
+    assert run_ranks(1, lambda: train(recipe, out=tmp_path / "one")) == [0]
+    assert run_ranks(2, lambda: train(recipe, out=tmp_path / "two", max_steps=2)) == [0, 0]
+    assert run_ranks(2, lambda: train(recipe, out=tmp_path / "two", resume=True, max_steps=3)) == [0, 0]
+    assert run_ranks(1, lambda: train(recipe, out=tmp_path / "two", resume=True)) == [0]
+    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
+    assert sorted(two) == [1, 2, 3, 4]
+    for step, values in one.items():
+        assert two[step] == pytest.approx(values, rel=1e-3, abs=1e-6)
+    first, second = (
+        [entry["psnr"] for entry in read_metrics(tmp_path / name / "metrics.jsonl") if "psnr" in entry]
+        for name in ("one", "two")
+    )
+    assert first == pytest.approx(second, abs=1e-3)
+
+
 def test_a_broken_loss_on_one_rank_stops_both(tmp_path: Path, quick: list[str]) -> None:
     recipe = load_recipe("demo", [*quick, "data.workers=0", "validate_every=0"])
 

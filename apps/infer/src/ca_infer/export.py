@@ -15,9 +15,6 @@ from ca_infer.programs import FORMATS, export_programs
 
 __all__ = ["export"]
 
-# The conversion of `next` takes longer than a quarter of an hour and has not been seen to end: docs/export.md.
-_ONNX_WORKS = False
-
 
 def export(name: str | None, out: Path, *, form: str = "safetensors", half: bool, overwrite: bool) -> Path:
     """Write weights as safetensors with their configuration and what is known about them, or as programs.
@@ -65,10 +62,6 @@ def _programs(name: str | None, out: Path, form: str, *, half: bool, overwrite: 
         raise InferError(f"output {out} must be a folder for --format {form}; give a name without ending")
     if out.exists() and not overwrite:
         raise InferError(f"output {out} exists; choose another name with -o, or add --overwrite")
-    if form == "onnx" and not _ONNX_WORKS:
-        raise InferError(
-            "--format onnx does not work in this version (docs/export.md says why); export torch or safetensors"
-        )
     network = load_weights(name).model
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ import torch
 from ca_model import ColorAlignNet, FirstStep, NextStep, ReferenceStep, for_inference
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
+from torch.utils._pytree import tree_map_only
 
 from ca_infer.errors import InferError
 
@@ -44,7 +45,8 @@ def export_programs(network: ColorAlignNet, folder: Path, form: str) -> list[Pat
     files, about = [], {}
     with torch.no_grad():
         for name, step, arguments, shapes in _traced(_plain(for_inference(network))):
-            program = torch.export.export(step, arguments, dynamic_shapes=shapes)
+            sizes = {"arguments": tuple(shapes.values())}
+            program = torch.export.export(_Apart(step), arguments, dynamic_shapes=sizes)
             path = folder / f"{name}{FORMATS[form]}"
             inputs, outputs = _names(arguments), _output_names(step(*arguments))
             if form == "torch":
@@ -58,6 +60,17 @@ def export_programs(network: ColorAlignNet, folder: Path, form: str) -> list[Pat
         json.dumps({"multiple_of": _STRIDE, "least": _LEAST * _STRIDE, "programs": about}, indent=1)
     )
     return [*files, listing]
+
+
+class _Apart(nn.Module):
+    """A step whose results share no memory with each other or with what it was given: they keep names of their own."""
+
+    def __init__(self, step: nn.Module) -> None:
+        super().__init__()
+        self.step = step
+
+    def forward(self, *arguments: Any) -> Any:
+        return tree_map_only(Tensor, torch.clone, self.step(*arguments))
 
 
 def _plain(network: ColorAlignNet) -> ColorAlignNet:
@@ -119,8 +132,8 @@ def _save_onnx(program: ExportedProgram, path: Path, inputs: list[str], outputs:
         output_names=[f"{name}.out" for name in outputs],
         dynamo=True,
         verbose=False,
-        # onnxruntime simplifies a graph when it loads it; on thousands of operators the exporter's own pass has
-        # not been seen to end.
+        # onnxruntime simplifies a graph when it loads it; on thousands of operators the exporter's own pass does
+        # not end in a quarter of an hour.
         optimize=False,
     )
     assert written is not None

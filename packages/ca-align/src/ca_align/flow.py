@@ -128,7 +128,10 @@ def box_sum(x: Float[Tensor, "b c h w"], window: int) -> Float[Tensor, "b c h w"
     `window^2` pixels one by one and takes fifteen times as long. Elsewhere one kernel that pools beats several.
     """
     padded = F.pad(x, (window // 2,) * 4, mode="replicate")
-    if x.device.type != "cpu" or torch.compiler.is_exporting():
+    if torch.compiler.is_exporting():
+        # A graph may become one of ONNX, whose pooling knows no divisor but its own.
+        return F.avg_pool2d(padded, window, stride=1) * window**2
+    if x.device.type != "cpu":
         return F.avg_pool2d(padded, window, stride=1, divisor_override=1)
     return padded.unfold(-2, window, 1).sum(dim=-1).unfold(-1, window, 1).sum(dim=-1)
 

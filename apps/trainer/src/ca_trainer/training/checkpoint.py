@@ -23,7 +23,7 @@ from torch.distributed.checkpoint.state_dict import (
     set_model_state_dict,
     set_optimizer_state_dict,
 )
-from torch.distributed.fsdp import FullyShardedDataParallel
+from torch.distributed.fsdp import FSDPModule
 
 from ca_trainer.errors import TrainerError
 from ca_trainer.training.averaging import WeightAverage
@@ -58,7 +58,7 @@ def _load_optimizer_state(learner: Learner, state: dict[str, Any]) -> None:
 
 
 def _is_sharded(module: nn.Module) -> bool:
-    return any(isinstance(part, FullyShardedDataParallel) for part in module.modules())
+    return any(isinstance(part, FSDPModule) for part in module.modules())
 
 
 def save_checkpoint(

@@ -9,7 +9,10 @@ from ca_model import ModelError, choose_device
 from lightning.fabric import Fabric
 from lightning.fabric.plugins import MixedPrecision
 from lightning.fabric.plugins.environments import LightningEnvironment, TorchElasticEnvironment
-from lightning.fabric.strategies import DDPStrategy, FSDPStrategy, Strategy
+from lightning.fabric.strategies import DDPStrategy, ModelParallelStrategy, Strategy
+from torch import nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import fully_shard
 
 from ca_trainer.errors import TrainerError
 from ca_trainer.recipe import ComputeChoice
@@ -47,12 +50,8 @@ def make_fabric(compute: ComputeChoice, *, unused_parameters: bool = False) -> F
     local = int(os.environ["LOCAL_WORLD_SIZE"]) if elastic else 1
     rank = int(os.environ["LOCAL_RANK"]) if elastic else 0
     device = _available_device(compute.device, rank, local)
-    if compute.strategy == "fsdp" and device != "cuda":
-        raise TrainerError(
-            f'compute.strategy: "fsdp" needs CUDA devices, got "{device}"; use "auto" or "ddp"'
-        )
     plugins: list[Any] = [TorchElasticEnvironment() if elastic else LightningEnvironment()]
-    mixed = compute.precision in ("16-mixed", "bf16-mixed") and compute.strategy != "fsdp"
+    mixed = compute.precision in ("16-mixed", "bf16-mixed")
     if mixed:
         plugins.append(_MixedPrecision(compute.precision, device))
     fabric = Fabric(
@@ -83,10 +82,22 @@ def _available_device(wanted: str, rank: int, count: int) -> str:
 
 def _make_strategy(name: str, world: int, unused_parameters: bool) -> Strategy | str:
     if name == "fsdp":
-        return FSDPStrategy(use_orig_params=True, state_dict_type="full")
+        return ModelParallelStrategy(_shard, data_parallel_size=world, tensor_parallel_size=1)
     if world > 1:
         return DDPStrategy(find_unused_parameters=unused_parameters)
     return "auto"
+
+
+def _shard(network: nn.Module, mesh: DeviceMesh) -> nn.Module:
+    """Leave each rank its share of every parameter, gathered whole for the time of a pass and no longer."""
+    for layer in network.modules():
+        for name, parameter in list(layer.named_parameters(recurse=False)):
+            if parameter.ndim == 0:  # what has no axis cannot be divided; torch takes one of length 1 for the same
+                setattr(layer, name, nn.Parameter(parameter.detach()[None], parameter.requires_grad))
+    # As one group: it is the moments and the average that shards make room for, and layers are also called past their
+    # `forward`, where a group of their own would not be gathered. Gathered again for every pass, because validation
+    # exchanges the weights between two.
+    return fully_shard(network, mesh=mesh["data_parallel"], reshard_after_forward=True)
 
 
 def gather(fabric: Fabric, item: Item) -> list[Item]:

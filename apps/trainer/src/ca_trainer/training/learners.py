@@ -7,6 +7,7 @@ import torch
 from lightning.fabric import Fabric
 from lightning.fabric.wrappers import _FabricModule, _FabricOptimizer
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 from ca_trainer.recipe import Recipe
@@ -51,7 +52,7 @@ class Learner:
         norm = fabric.clip_gradients(
             self.module, self.optimizer, max_norm=longest or float("inf"), error_if_nonfinite=False
         )
-        return cast(Tensor, norm)
+        return norm.full_tensor() if isinstance(norm, DTensor) else cast(Tensor, norm)
 
     def step(self) -> None:
         """Let the optimizer step, and forget the gradients."""
