@@ -68,10 +68,10 @@ def test_quality() -> None:
     ("out", "chosen", "said"),
     [
         ("out.avi", {}, r"unknown ending '\.avi', expected \.mp4"),
-        ("out.mp4", {"codec": "wax"}, "--codec 'wax' is unknown here, expected one of h264"),
+        ("out.mp4", {"codec": "wax"}, "`codec` 'wax' is unknown here, expected one of h264"),
         ("out.mkv", {"codec": "gif"}, "stores no planar YCbCr frames"),
-        ("out.mp4", {"pixel_format": "rgb24"}, "--pix-fmt 'rgb24' does not go with libx264"),
-        ("out.mkv", {"codec": "ffv1", "crf": 3}, "--crf has no meaning for ffv1"),
+        ("out.mp4", {"pixel_format": "rgb24"}, "`pixel_format` 'rgb24' does not go with libx264"),
+        ("out.mkv", {"codec": "ffv1", "crf": 3}, "`crf` has no meaning for ffv1"),
     ],
 )
 def test_refusals(out: str, chosen: dict[str, object], said: str) -> None:
