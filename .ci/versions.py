@@ -2,6 +2,7 @@
 
     uv run python .ci/versions.py                      # all Pythons from 3.11 to 3.14, both ends
     uv run python .ci/versions.py --python 3.11 --resolution lowest-direct
+    uv run python .ci/versions.py --python ~/.pyenv/versions/3.13.0/bin/python    # one that uv does not find by itself
 
 `lowest-direct` installs the lower bound of every dependency that a pyproject.toml names, torch among them (gigabytes);
 `highest` the newest before the workspace's date. A Python that is not on the machine is named and passed over.
@@ -52,14 +53,14 @@ def main() -> int:
                 print(f"python {python}: not on this machine, passed over", flush=True)
                 continue
             for resolution in options.resolution:
-                if resolution == "lowest-direct" and python not in OLDEST:
+                if resolution == "lowest-direct" and python in PYTHONS and python not in OLDEST:
                     print(
                         f"python {python}, {resolution}: too new for the lower bounds, passed over",
                         flush=True,
                     )
                     continue
                 try:
-                    where = folder / f"{python}-{resolution}"
+                    where = Path(tempfile.mkdtemp(dir=folder)) / "environment"
                     made = environment(where, folder / "wheels", TRIED, python, resolution, asked_for())
                     run(made, SMOKE, *(name.replace("-", "_") for name in TRIED), cwd=folder)
                 except subprocess.CalledProcessError:

@@ -152,15 +152,9 @@ def open_video(path: str | Path) -> InputContainer:
     if not Path(path).is_file():
         raise VideoError(f"video {path} does not exist (or is no file); check the path")
     try:
-        # PyAV 18 stops at tags that are no UTF-8, unless told otherwise; later ones keep their bytes.
-        lenient: dict[str, Any] = {"metadata_errors": "replace"} if _major(av.__version__) < 19 else {}
-        return av.open(file_url(path), **lenient)
+        return av.open(file_url(path), metadata_errors="replace")
     except (av.error.FFmpegError, OSError) as error:
         raise VideoError(f"video {path} is not a readable video ({reason(error)}); check the file") from error
-
-
-def _major(version: str) -> int:
-    return int(version.split(".")[0])
 
 
 def file_url(path: str | Path) -> str:
