@@ -1,5 +1,7 @@
 """Fixtures every test folder shares, among them small films and random tiny weights, made once per session."""
 
+import os
+import sys
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +13,14 @@ import pytest
 import torch
 from ca_data import synthetic_clip
 from PIL import Image
+
+# Where bytecode is not kept, every process that a test starts compiles torch anew, for a quarter of a minute.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # One core each: threads of two processes on the same cores would wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    torch.set_num_threads(1)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 HEIGHT, WIDTH = 46, 74

@@ -11,6 +11,9 @@ import os
 import sys
 from pathlib import Path
 
+# Before Ray is imported: under `uv run` it would make every worker an environment of its own.
+os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+
 import ray
 from ray.train import FailureConfig, RunConfig, ScalingConfig, get_context
 from ray.train.torch import TorchConfig, TorchTrainer

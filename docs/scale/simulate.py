@@ -175,7 +175,7 @@ def main() -> None:
             "hours": round(found.done / 3600, 2),
             "efficiency": round(found.useful / there, 4),
             "task_overhead": round(found.overhead / there, 4),
-            "lost_to_failures_and_slowness": round(found.lost / there, 4),
+            "lost_to_failures_and_slowness": abs(round(found.lost / there, 4)),
             "idle": round(1 - (found.useful + found.overhead + found.lost) / there, 4),
             "failures": found.failures,
             "film_hours": round(frames / given["rate"] / 3600, 1),

@@ -256,3 +256,15 @@ def test_the_driver_killed(nodes: TwoNodes, film: Path, options: ColorizeOptions
     assert entry.state == "done", entry.line
     assert tally.needed < 27, "nothing of the killed driver's work was kept"
     check(out, films[0], tmp_path)
+
+
+def test_films_and_outputs_behind_addresses(
+    nodes: TwoNodes, film: Path, still: Path, options: ColorizeOptions, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    films = find_films([f"file://{film}"], replace(options, references=(f"file://{still}",)))
+    (entry,), _ = run(nodes, tmp_path / "record", films, store=f"file://{store}")
+    assert entry.state == "done", entry.line
+    assert [path.name for path in store.iterdir()] == ["film.mkv"]
+    colorize(film, tmp_path / "alone.mkv", options)
+    assert (store / "film.mkv").read_bytes() == (tmp_path / "alone.mkv").read_bytes()

@@ -205,7 +205,7 @@ class _Driver:
         self._ray, self._record, self._progress = ray, record, progress
         self._intake = Intake(record, progress, watch)
         self._on_gpu = device == "cuda" or (device == "auto" and ray.cluster_resources().get("GPU", 0) > 0)
-        self._tally = Tally()
+        self._tally, self._told = Tally(), dict[str, int]()
         self._films: dict[int, _Film] = {}
         self._running: dict[Any, _Task] = {}
         here = ray.get_runtime_context().get_node_id()
@@ -278,13 +278,13 @@ class _Driver:
                 found = self._ray.get(reference)
             except self._ray.exceptions.RayError as error:
                 line = " ".join(str(error).split())[:200]
-                found = _Found(
-                    "film", f"its worker died {1 + _LIVES} times ({line}); run again", time.time(), 0.0, ""
-                )
+                line = f"its worker died {1 + _LIVES} times ({line}); run again"
+                found = _Found("film", line, time.time(), 0.0, "", _Painted("", task.number, 0))
             self._took(film, task, found)
 
     def _took(self, film: _Film, task: _Task, found: _Found) -> None:
         self._tally.add(task.source, task.kind, found.began, found.seconds)
+        self._painted(found.painted)
         if film.failed:
             pass  # its other tasks still end
         elif found.kind == "disk":
@@ -350,12 +350,29 @@ class _Driver:
 
     def _count(self) -> None:
         """Tell how many frames were coloured since the last time."""
-        for number, frames in self._ray.get(self._counter.take.remote()).items():
-            self._tally.painted += frames
-            film = self._films.get(number)
-            if film is not None:
-                share = 1.0 - film.left / film.total if film.total else 0.0
-                self._progress.working(film.film.source, share, frames)
+        for run, (number, frames) in self._ray.get(self._counter.take.remote()).items():
+            self._painted(_Painted(run, number, frames))
+
+    def _painted(self, painted: _Painted) -> None:
+        """Take in what one run of a task has coloured; it is told on the way, and once more with what came of it."""
+        frames = painted.frames - self._told.get(painted.run, 0)
+        if frames <= 0:
+            return
+        self._told[painted.run] = painted.frames
+        self._tally.painted += frames
+        film = self._films.get(painted.number)
+        if film is not None:
+            share = 1.0 - film.left / film.total if film.total else 0.0
+            self._progress.working(film.film.source, share, frames)
+
+
+@dataclass(frozen=True)
+class _Painted:
+    """How many frames one run of a task of a film, by its number, has coloured so far."""
+
+    run: str
+    number: int
+    frames: int
 
 
 @dataclass(frozen=True)
@@ -367,21 +384,25 @@ class _Found:
     began: float
     seconds: float
     node: str
+    painted: _Painted
 
 
 def _counter() -> type:
-    """Class of an actor that adds up the frames that tasks colour; local, so that its process imports none of this."""
+    """Class of an actor that keeps what tasks say they have coloured.
+
+    Local, and told plain numbers, so that its process imports none of this.
+    """
 
     class Counter:
         def __init__(self) -> None:
-            self._frames: dict[int, int] = {}
+            self._last: dict[str, tuple[int, int]] = {}
 
-        def add(self, number: int, frames: int) -> None:
-            self._frames[number] = self._frames.get(number, 0) + frames
+        def tell(self, run: str, number: int, frames: int) -> None:
+            self._last[run] = number, frames
 
-        def take(self) -> dict[int, int]:
-            frames, self._frames = self._frames, {}
-            return frames
+        def take(self) -> dict[str, tuple[int, int]]:
+            last, self._last = self._last, {}
+            return last
 
     return Counter
 
@@ -390,17 +411,15 @@ class _Counting(Progress):
     """Tells the counter how many frames were coloured, a few times a second."""
 
     def __init__(self, counter: Any, number: int) -> None:
-        self._counter, self._number = counter, number
-        self._untold, self._last = 0, time.monotonic()
+        self._counter, self._last = counter, time.monotonic()
+        self.painted = _Painted(secrets.token_hex(8), number, 0)
 
     def advance(self, count: int = 1) -> None:
-        self._untold += count
+        self.painted = replace(self.painted, frames=self.painted.frames + count)
         if time.monotonic() - self._last > _TOLD_SECONDS:
-            self.tell()
-
-    def tell(self) -> Any:
-        told, self._untold, self._last = self._untold, 0, time.monotonic()
-        return self._counter.add.remote(self._number, told)
+            self._last = time.monotonic()
+            # Nobody waits for it: of a task that waits Ray lends the core to another, in a new process.
+            self._counter.tell.remote(self.painted.run, self.painted.number, self.painted.frames)
 
 
 _films: tuple[str, FilmParts] | None = None
@@ -414,9 +433,10 @@ def _work(task: _Task, counter: Any) -> _Found:
     if _films is None or _films[0] != task.batch:
         _films = task.batch, FilmParts()
     node, began, start = ray.get_runtime_context().get_node_id(), time.time(), time.monotonic()
+    counting = _Counting(counter, task.number)
     value: Any
     try:
-        kind, value = "done", _done(_films[1], task, counter, on_gpu=bool(ray.get_gpu_ids()))
+        kind, value = "done", _done(_films[1], task, counting, on_gpu=bool(ray.get_gpu_ids()))
     except FilmError as error:
         disk = isinstance(error.__cause__, OSError) and error.__cause__.errno in _DISK
         kind, value = "disk" if disk else "film", " ".join(str(error).split())
@@ -428,21 +448,17 @@ def _work(task: _Task, counter: Any) -> _Found:
         )
     except Exception as error:  # one film must not stop the others, whatever is wrong with it
         kind, value = "film", f"{type(error).__name__}: {' '.join(str(error).split())}"
-    return _Found(kind, value, began, time.monotonic() - start, node)
+    return _Found(kind, value, began, time.monotonic() - start, node, counting.painted)
 
 
-def _done(films: FilmParts, task: _Task, counter: Any, *, on_gpu: bool) -> Outline | Result | None:
-    import ray
-
+def _done(films: FilmParts, task: _Task, counting: _Counting, *, on_gpu: bool) -> Outline | Result | None:
     mirror = Mirror()
     source = mirror.film(task.source)
     options = mirror.options(replace(task.options, device="cuda" if on_gpu else "cpu"))
     frames = None if task.part is None else task.part.frames
     with mirror.work(task.out, frames, overwrite=options.overwrite) as out:
         if task.part is not None:
-            counting = _Counting(counter, task.number)
             films.color(source, out, options, task.part, counting)
-            ray.get(counting.tell())
             return None
         if task.kind == _OPEN:
             return _patiently(lambda: films.outline(source, out, options, Progress()))
