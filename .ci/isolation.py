@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,13 +30,14 @@ def environment(
     names: list[str],
     interpreter: str = sys.executable,
     resolution: str = "highest",
+    also: Sequence[str] = (),
 ) -> Path:
-    """Make an environment with these distributions from their wheels; its Python."""
+    """Make an environment with these distributions from their wheels, and further requirements; its Python."""
     run("uv", "venv", "--quiet", "--python", interpreter, folder)
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     built = [next(wheels.glob(f"{name.replace('-', '_')}-*.whl")) for name in names]
     install = ["uv", "pip", "install", "--quiet", "--python", python, "--exclude-newer", NEWEST]
-    run(*install, "--resolution", resolution, "--find-links", wheels, *built)
+    run(*install, "--resolution", resolution, "--find-links", wheels, *built, *also)
     return python
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import typer
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -85,6 +86,32 @@ def test_public_names_are_declared_and_there(member: Path) -> None:
     assert module.__all__
     for name in module.__all__:
         assert getattr(module, name) is not None
+
+
+def test_messages_of_libraries_name_no_option_of_a_program(member: Path) -> None:
+    """Who calls a function has arguments; `ca_film.as_options` makes options of them where a program prints."""
+    if member.parent.name != "packages":
+        pytest.skip("a program")
+    options = re.compile(r"(?<!\w)(?:-o|--(?:" + "|".join(infer_options()) + r"))\b")
+    for file in (member / "src").rglob("*.py"):
+        if file.name in ("__main__.py", "cli.py", "stress.py") or file.name == "options.py":
+            continue
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and "\n" not in node.value:
+                assert not options.search(node.value), f"{file}, line {node.lineno}: {node.value}"
+
+
+def infer_options() -> set[str]:
+    """Long options of all commands of apps/infer, without dashes."""
+    from ca_infer.cli import app
+
+    return {
+        name.removeprefix("--")
+        for command in typer.main.get_command(app).commands.values()
+        for parameter in command.params
+        for name in (*parameter.opts, *parameter.secondary_opts)
+        if name.startswith("--")
+    }
 
 
 def test_root_depends_on_every_member_and_holds_every_source() -> None:

@@ -101,7 +101,7 @@ def test_a_list_names_films_references_and_options(tmp_path: Path) -> None:
         ("[[film]]\nfilm = 'a'\noptions = {crf = true}", "option crf must be int, got True"),
         ("[[film]]\nfilm = 'a'\noptions = {rate = 'fast'}", "film 1: "),
         ("[[film]]\nfilm = 'a'\noptions = {size = 'big'}", "film 1: size"),
-        ("[[film]]\nfilm = 'a'\noptions = {png_depth = 9}", "film 1: --png-depth must be 8 or 16"),
+        ("[[film]]\nfilm = 'a'\noptions = {png_depth = 9}", "film 1: `png_depth` must be 8 or 16"),
     ],
 )
 def test_a_wrong_list_is_one_line(tmp_path: Path, text: str, said: str) -> None:
@@ -133,7 +133,7 @@ def test_devices() -> None:
     assert parse_devices("cpu:2")[0].threads >= 1
     assert len(parse_devices("auto")) >= 1
     for wrong in ("cpu:0", "cpu:x", "gpu9", "cpu,"):
-        with pytest.raises(FilmError, match="--device"):
+        with pytest.raises(FilmError, match="`device"):
             parse_devices(wrong)
 
 

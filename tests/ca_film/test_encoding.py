@@ -47,7 +47,7 @@ def test_what_a_codec_cannot_keep_is_named() -> None:
     (depth,) = choose_encoding(
         form("yuv420p10le"), Path("out.mkv"), codec="vp9", pixel_format="yuv420p"
     ).notes
-    assert depth == "libvpx-vp9 stores 8 bits of the film's 10; --codec ffv1 keeps them in .mkv"
+    assert depth == "libvpx-vp9 stores 8 bits of the film's 10; `codec` ffv1 keeps them in .mkv"
     (alpha,) = choose_encoding(form("yuva420p"), Path("out.mp4")).notes
     assert alpha.startswith("alpha is left out: libx264 in yuv420p has none")
     assert choose_encoding(form("yuva420p"), Path("out.mkv"), codec="ffv1").pixel_format == "yuva420p"
@@ -68,10 +68,10 @@ def test_quality() -> None:
     ("out", "chosen", "said"),
     [
         ("out.avi", {}, r"unknown ending '\.avi', expected \.mp4"),
-        ("out.mp4", {"codec": "wax"}, "--codec 'wax' is unknown here, expected one of h264"),
+        ("out.mp4", {"codec": "wax"}, "`codec` 'wax' is unknown here, expected one of h264"),
         ("out.mkv", {"codec": "gif"}, "stores no planar YCbCr frames"),
-        ("out.mp4", {"pixel_format": "rgb24"}, "--pix-fmt 'rgb24' does not go with libx264"),
-        ("out.mkv", {"codec": "ffv1", "crf": 3}, "--crf has no meaning for ffv1"),
+        ("out.mp4", {"pixel_format": "rgb24"}, "`pixel_format` 'rgb24' does not go with libx264"),
+        ("out.mkv", {"codec": "ffv1", "crf": 3}, "`crf` has no meaning for ffv1"),
     ],
 )
 def test_refusals(out: str, chosen: dict[str, object], said: str) -> None:

@@ -60,7 +60,7 @@ def test_colors_are_named_and_kept_in_a_folder(
         out = tmp_path / f"out{keep}"
         options = ColorizeOptions(still, str(weights), (48, 80), "cpu", cuts=(), keep_colors=keep)
         (note,) = [one for one in colorize(source, out, options).notes if "colours of its own" in one]
-        assert note.endswith("they are kept" if keep else "they are replaced; --keep-colors keeps them")
+        assert note.endswith("they are kept" if keep else "they are replaced; `keep_colors=True` keeps them")
         results[keep] = np.asarray(Image.open(out / "00001.png")).astype(int)
     logo = np.s_[5:12, 5:20]
     assert np.abs(results[True][logo] - picture[logo]).max() <= 2

@@ -92,10 +92,10 @@ def test_cuts_count_in_the_whole_film(
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"start": 7}, r"--start 7 lies behind the film's end, which has 7 frames"),
-        ({"end": 8}, r"--end 8 lies behind"),
-        ({"start": 4, "end": 4}, "not after --start"),
-        ({"start": Fraction(9)}, "--start 9s lies behind"),
+        ({"start": 7}, r"`start` 7 lies behind the film's end, which has 7 frames"),
+        ({"end": 8}, r"`end` 8 lies behind"),
+        ({"start": 4, "end": 4}, "not after `start`"),
+        ({"start": Fraction(9)}, "`start` 9s lies behind"),
         ({"start": -1}, "must be 0 or more"),
     ],
 )

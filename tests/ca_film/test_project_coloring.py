@@ -221,7 +221,7 @@ def test_a_project_keeps_the_films_own_colors_if_it_says_so(film: Path, tmp_path
         Image.fromarray(pixels).save(file)
     folder, project = opened(film, 3)
     result = colorize_project(folder.path, tmp_path / "replaced")
-    assert any("--keep-colors keeps them" in note for note in result.notes)
+    assert any("`keep_colors=True` keeps them" in note for note in result.notes)
     folder.save(replace(project, keep_colors=True))
     assert folder.load().keep_colors
     colorize_project(folder.path, tmp_path / "kept")

@@ -131,8 +131,8 @@ def test_what_does_not_fit_is_refused_and_nothing_is_touched(
     same = out.read_bytes()
     for changes, text in (
         ({"again": range(3, 8)}, r"frames are 0 to 6; write 3:7 at most"),
-        ({"again": range(3, 6), "segment": 4}, "--cuts and --segment that it was made with"),
-        ({"again": range(3, 6), "codec": "hevc"}, "--codec and --pix-fmt"),
+        ({"again": range(3, 6), "segment": 4}, "`cuts` and `segment` that it was made with"),
+        ({"again": range(3, 6), "codec": "hevc"}, "`codec` and `pixel_format`"),
     ):
         with pytest.raises(FilmError, match=text):
             colorize(film, out, options(still, weights, **changes))

@@ -199,7 +199,7 @@ def test_a_still_of_too_many_pixels_is_refused_by_its_header(tmp_path: Path, cli
     assert len(prepare_references([still], BUDGET, most_pixels=pixels)) == 1
     with pytest.raises(FilmError, match="raise the limit"):
         prepare_references([still], BUDGET, most_pixels=pixels - 1)
-    with pytest.raises(FilmError, match="--still-pixels must lie in"):
+    with pytest.raises(FilmError, match="`still_pixels` must lie in"):
         ColorizeOptions(still_pixels=0)
 
 

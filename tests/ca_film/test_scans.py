@@ -110,7 +110,7 @@ def test_depth_that_is_not_written_is_named(tmp_path: Path, still: Path, weights
     folder.mkdir()
     write(folder / "f_1.png", ramp())
     result = colorize(folder, tmp_path / "out", options(still, weights))
-    assert [note for note in result.notes if "--png-depth 16 keeps" in note]
+    assert [note for note in result.notes if "`png_depth` 16 keeps" in note]
 
 
 def test_what_is_passed_over_and_what_is_missing_is_named(tmp_path: Path) -> None:

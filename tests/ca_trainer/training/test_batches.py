@@ -102,6 +102,8 @@ def test_clips_are_split_by_name_and_share_none(tmp_path: Path) -> None:
     assert [c.name for c in validation] == ["b-0", "b-1"]
     assert all(not c.name.startswith("b-") for c in training)
     assert len(training) == 6
+    strange = DataChoice(source="clips", root=str(tmp_path), validation_prefixes=("elsewhere-",))
+    assert len(split_clips(clips, strange)[1]) == 1, "prefixes of other data leave the fraction"
 
 
 def test_short_clips_are_left_out_and_counted_and_the_checksum_follows_the_data(tmp_path: Path) -> None:

@@ -194,7 +194,7 @@ class ColorFilm:
 
     @classmethod
     def IS_CHANGED(cls, path: str, stills: str, out: str, **_: Any) -> str:
-        """Differs when film, stills or output do."""
+        """Differs when film, stills or output do; arguments as `color`."""
         return " ".join(_stamp(one) for one in (path, stills, out))
 
     def color(
@@ -209,7 +209,7 @@ class ColorFilm:
         device: str,
         overwrite: bool,
     ) -> tuple[str, str]:
-        """Colour the film; arguments as for `ColorImages` and `ca_film.colorize`.
+        """Colour the film; arguments as `ca_film.colorize` and `ColorizeOptions` have them.
 
         Raises:
             FilmError: if something is wrong; no output exists then.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -79,7 +79,7 @@ def batch(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON only, in place of the table.")] = False,
 ) -> int:
     """Colourise many films; one that fails stops no other, and the same command goes on where it stopped."""
-    from ca_film import ColorizeOptions
+    from ca_film import ColorizeOptions, as_options
     from ca_film.batch import BatchRecord, Watch, color_batch, color_on_cluster, parse_devices, parse_kind
 
     from ca_infer.batch_bar import BatchBar
@@ -124,7 +124,7 @@ def batch(
                         store=store,
                     )
         finally:
-            entries = record.entries()
+            entries = [replace(entry, line=as_options(entry.line)) for entry in record.entries()]
             if as_json:
                 print(json.dumps([asdict(entry) for entry in entries]))
             elif entries:

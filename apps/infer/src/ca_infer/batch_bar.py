@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import rich.progress
+from ca_film import as_options
 from ca_film.batch import DONE, BatchProgress, Entry
 from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -58,13 +59,15 @@ class BatchBar(BatchProgress):
         self._failed += entry.state != DONE
         self._draw()
         if entry.state != DONE:
-            self.console.print(f"failed: {entry.film}: {entry.line}", highlight=False, markup=False)
+            self.console.print(
+                f"failed: {entry.film}: {as_options(entry.line)}", highlight=False, markup=False
+            )
         elif not self.console.is_terminal:
             self.console.print(f"done: {entry.out} ({entry.frames} frames)", highlight=False, markup=False)
 
     def note(self, line: str) -> None:
         """Print a line above the bar."""
-        self.console.print(f"note: {line}", highlight=False, markup=False)
+        self.console.print(f"note: {as_options(line)}", highlight=False, markup=False)
 
     def _draw(self) -> None:
         failed = f", {self._failed} failed" if self._failed else ""

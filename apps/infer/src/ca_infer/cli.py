@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InferError as error:
         return _fail(str(error))
     except _library_errors() as error:
-        return _fail(str(error))
+        return _fail(_said(str(error)))
 
 
 # Typer's usage errors share a base that newer versions do not export by name.
@@ -100,6 +100,13 @@ def _library_errors() -> tuple[type[ValueError], ...]:
     from ca_film import FilmError
 
     return FilmError, VideoError
+
+
+def _said(line: str) -> str:
+    """A line of the library, its arguments as options."""
+    from ca_film import as_options
+
+    return as_options(line)
 
 
 def _fail(line: str) -> int:
@@ -264,7 +271,7 @@ def colorize(
         except _library_errors() as error:
             if len(sources) == 1:
                 raise
-            code = max(code, _fail(f"{source}: {error}"))
+            code = max(code, _fail(f"{source}: {_said(str(error))}"))
     return code
 
 
@@ -359,7 +366,7 @@ def _preview(source: Path, out: Path, options: ColorizeOptions) -> int:
     with ProgressBar() as bar:
         found = preview(source, out, options, bar)
     for note in found.notes:
-        print(f"note: {note}", file=sys.stderr)
+        print(f"note: {_said(note)}", file=sys.stderr)
     size = "" if found.size is None else f", about {found.size / 1e6:.1f} MB of frames"
     print(f"{found.sheet}: {found.frames} frames in {found.shots} shots")
     print(f"the whole film: about {_duration(found.seconds)}{size}")
@@ -401,7 +408,7 @@ def plan(
     with ProgressBar() as bar:
         found = run(source, folder, options, stills, bar)
     for note in found.notes:
-        print(f"note: {note}", file=sys.stderr)
+        print(f"note: {_said(note)}", file=sys.stderr)
     for number, shot in enumerate(found.shots, start=1):
         covered = "" if shot.coverage is None else f"  coverage {shot.coverage:4.0%}"
         anchored = f"  has {', '.join(map(str, shot.anchored))}" if shot.anchored else ""
@@ -421,7 +428,7 @@ def _one_line(text: str) -> str:
 def _report(result: Result) -> int:
     console = Console(stderr=True, soft_wrap=True)
     for note in result.notes:
-        console.print(f"note: {note}", highlight=False, markup=False)
+        console.print(f"note: {_said(note)}", highlight=False, markup=False)
     print(f"{result.out}: {result.frames} frames in {result.shots} shots")
     if result.report is not None:
         print(f"coverage: {result.report}")

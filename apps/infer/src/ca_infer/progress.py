@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import rich.progress
-from ca_film import Progress
+from ca_film import Progress, as_options
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -83,4 +83,4 @@ class ProgressBar(Progress):
 
     def note(self, line: str) -> None:
         """Print a line above the bar."""
-        self.console.print(f"note: {line}", highlight=False, markup=False)
+        self.console.print(f"note: {as_options(line)}", highlight=False, markup=False)

@@ -35,14 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Threads that wait by spinning take the cores from those that decode.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     logging.getLogger("libav").setLevel(logging.CRITICAL)
-    from ca_film import FilmError
+    from ca_film import FilmError, as_options
 
     try:
         typer.main.get_command(app).main(
             list(sys.argv[1:] if arguments is None else arguments), prog_name="studio", standalone_mode=False
         )
     except FilmError as error:
-        return _fail(str(error))
+        return _fail(as_options(str(error)))
     except _USAGE_ERROR as error:
         return _fail(f"{error.format_message()} (see --help)")
     except (KeyboardInterrupt, typer.Abort):

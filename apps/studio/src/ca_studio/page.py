@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ca_film import FilmError
+from ca_film import FilmError, lacking
 from ca_film.project import Project, stroke_from
 from nicegui import run, ui
 
@@ -344,8 +344,9 @@ class StudioPage:
 
 
 def _bins(covered: np.ndarray | None, most: int = 1200) -> list[int]:
-    """Coverage in few numbers: the mean of each stretch of frames."""
+    """Coverage of each stretch of frames, from 0 (guessed) to 100 (covered); -1 where nothing is coloured."""
     if covered is None:  # the page is going away
         return []
-    parts = np.array_split(covered.astype(np.float32), min(most, max(1, len(covered))))
-    return [round(float(part.mean())) for part in parts if len(part)]
+    parts = np.array_split(covered.astype(np.float32) / 255.0, min(most, max(1, len(covered))))
+    made = [part[part > 0] for part in parts if len(part)]
+    return [round(100.0 * (1.0 - float(lacking(part.mean())))) if len(part) else -1 for part in made]

@@ -7,7 +7,7 @@ import io
 import numpy as np
 import torch
 from ca_data import denormalize_lab, lab_to_rgb, resize, to_uint8, upsample_chroma
-from ca_film import Film, FilmFormat, Frame, Look
+from ca_film import Film, FilmFormat, Frame, Look, lacking
 from ca_film.project import FrameColors, upright_lightness
 from jaxtyping import Float, UInt8
 from PIL import Image
@@ -77,7 +77,7 @@ def with_confidence(
     covered = (
         np.zeros((*size, 1)) if colors is None else resize(colors.confidence, size)[0].numpy()[..., None]
     )
-    share = 0.65 * (1.0 - covered.clip(0.0, 1.0))
+    share = 0.65 * lacking(covered)
     return np.rint(grey * (1.0 - share) + _LACKING * share).clip(0, 255).astype(np.uint8)
 
 

@@ -47,7 +47,7 @@ class DataChoice:
     validation_clips: int = 4  # validation uses at most this many clips
     validation_frames: int = 8  # and this many frames of each; the first is the reference
     validation_fraction: float = 0.1
-    validation_prefixes: tuple[str, ...] = ()  # clips whose names start so validate instead of a fraction
+    validation_prefixes: tuple[str, ...] = ()  # clips whose names start so validate, if there are any
     clip_length: int = 4
     clip_length_start: int = 0  # shorter clips at first, that grow to clip_length ...
     clip_length_growth: int = 0  # ... over this many steps; 0: full length from the start
@@ -174,7 +174,16 @@ class ComputeChoice:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Configuration of a whole training run.
+    """Configuration of a whole training run; docs/training.md of the repository explains every value.
+
+    Attributes:
+        name: of letters, digits, - and _; the run folder has it.
+        steps: updates of the weights.
+        seed: of weights, data and everything random.
+        model, data, references, augment, optimizer, schedule, losses, compute: the sections.
+
+    Raises:
+        TrainerError: if values make no sense by themselves or together.
 
     Example:
         >>> Recipe(name="mine", steps=10, data=DataChoice(size=(64, 96))).losses.l1

@@ -56,6 +56,14 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
 def parse_recipe(text: str, overrides: Sequence[str] = (), *, origin: str = "recipe") -> Recipe:
     """Build a recipe from TOML text.
 
+    Args:
+        text: TOML; tables are the fields of `Recipe`.
+        overrides: further values, `section.key=value` each, the value as TOML has it.
+        origin: where the text is from, for errors.
+
+    Raises:
+        TrainerError: if it is no TOML, or a value is unknown or makes no sense.
+
     Example:
         >>> parse_recipe('name = "mine"\\nsteps = 3\\ndata.size = [32, 48]').name
         'mine'
@@ -71,6 +79,9 @@ def parse_recipe(text: str, overrides: Sequence[str] = (), *, origin: str = "rec
 
 def recipe_to_toml(recipe: Recipe) -> str:
     """Write every field of a recipe, defaults included, as TOML that reads back equal.
+
+    Args:
+        recipe: any.
 
     Example:
         >>> recipe = load_recipe("demo")

@@ -123,7 +123,16 @@ class DeformAlign(nn.Module):
         target: Float[Tensor, "b c h w"],
         below: Float[Tensor, "b_r offsets h w"] | None = None,
     ) -> tuple[Float[Tensor, "b_r c h w"], Float[Tensor, "b_r offsets h w"]]:
-        """Aligned maps and their offsets in pixels, for ``r`` moving maps per target."""
+        """Aligned maps and their offsets in pixels, for ``r`` moving maps per target.
+
+        Args:
+            moving: maps to be aligned, those of a target side by side in the batch.
+            target: what they are aligned to.
+            below: offsets of the coarser level, brought to this one; None at the coarsest.
+
+        Returns:
+            The aligned maps and the offsets.
+        """
         motion = self.estimate(moving, target, below)
         offset, logit = motion.split([self.convolve.offset_channels, self.convolve.mask_channels], dim=1)
         mask = 2 * logit.sigmoid() if self.convolve.mask_channels else None

@@ -314,6 +314,13 @@ def carry_features(
 ) -> Float[Tensor, "b c h2 w2"]:
     """Warp features of the previous frame to the current one by the average of a flow on a finer grid.
 
+    Args:
+        features: of the previous frame.
+        flow: where each pixel of the current frame was, as a displacement (x, y) in pixels of the flow's own grid.
+
+    Returns:
+        `b c h2 w2`.
+
     Example:
         >>> carry_features(torch.ones(1, 3, 4, 6), torch.zeros(1, 2, 16, 24)).shape
         torch.Size([1, 3, 4, 6])

@@ -108,7 +108,7 @@ def _check_pixels(image: Image.Image, path: Path, most: int | None) -> None:
     if most is not None and image.width * image.height > most:
         raise ValueError(
             f"image {path} has {image.width} x {image.height} pixels, expected {most:,} in all at most; "
-            "make it smaller, or raise the limit (--still-pixels, most_pixels)"
+            "make it smaller, or raise the limit, `most_pixels`"
         )
 
 

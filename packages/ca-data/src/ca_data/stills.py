@@ -88,6 +88,12 @@ def load_reference(path: str | Path, most_pixels: int = STILL_PIXELS) -> Referen
 def list_references(paths: str | Path | Iterable[str | Path]) -> list[Path]:
     """Name the files that `load_references` would load, without opening one.
 
+    Args:
+        paths: an image or a folder of images, or several of these.
+
+    Returns:
+        The files, none twice.
+
     Raises:
         ValueError: if nothing is given, or a folder holds no images.
     """

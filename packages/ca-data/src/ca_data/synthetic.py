@@ -94,7 +94,11 @@ class SyntheticClip:
         return f"synthetic {self.seed} {self.frames} {self.size}"
 
     def read(self, indices: object = None) -> UInt8[Tensor, "t 3 h w"]:
-        """Make the clip and give the frames asked for, all when `indices` is None."""
+        """Make the clip and give the frames asked for, all when `indices` is None.
+
+        Raises:
+            ValueError: if seed, frames or size are out of range.
+        """
         clip = synthetic_clip(self.seed, self.frames, self.size)
         return clip if indices is None else clip[list(indices)]  # type: ignore[call-overload]
 

@@ -3,7 +3,8 @@
 from ca_film.colorize import Result, colorize
 from ca_film.errors import Cancelled, FilmError
 from ca_film.network.weights import LoadedModel, choose_device, default_weights, load_weights
-from ca_film.options import ColorizeOptions, Look, StillBinding, StreamChoice
+from ca_film.options import ColorizeOptions, Look, StillBinding, StreamChoice, as_options
+from ca_film.output.sheets import lacking
 from ca_film.pictures import ColoredPicture, color_pictures
 from ca_film.plan import Plan, ShotPlan, plan
 from ca_film.preview import Preview, preview
@@ -29,12 +30,14 @@ __all__ = [
     "ShotPlan",
     "StillBinding",
     "StreamChoice",
+    "as_options",
     "choose_device",
     "color_pictures",
     "colorize",
     "colorize_project",
     "default_weights",
     "is_project",
+    "lacking",
     "load_weights",
     "open_film",
     "plan",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ca_film.colorize import colorize
 from ca_film.errors import FilmError
-from ca_film.options import ColorizeOptions, Look
+from ca_film.options import ColorizeOptions, Look, as_options
 from ca_film.progress import Progress
 
 
@@ -20,7 +20,7 @@ class _Told(Progress):
         print(name if total is None else f"{name}, {total} frames", file=sys.stderr)
 
     def note(self, line: str) -> None:
-        print(f"note: {line}", file=sys.stderr)
+        print(f"note: {as_options(line)}", file=sys.stderr)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,13 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         wrong = (
             str(error) if isinstance(error, FilmError) else f"--size must be like 384x224, got {options.size}"
         )
-        print(f"error: {wrong}", file=sys.stderr)
+        print(f"error: {as_options(wrong)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; the same command continues where it stopped", file=sys.stderr)
         return 130
     for line in [*result.notes, *result.problems]:
-        print(f"note: {line}", file=sys.stderr)
+        print(f"note: {as_options(line)}", file=sys.stderr)
     print(result.out)
     return 3 if result.problems else 0
 

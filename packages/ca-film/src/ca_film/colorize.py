@@ -181,8 +181,7 @@ def _make(
     check_unchanged(sources)
     report = report_path(out) if options.report and options.again is None else None
     if report and not work.report_file().is_file():
-        grids = coverage.grids(segments)
-        write_report(work.report_file(), target.made, out.name, survey, grids, session.references)
+        write_report(work.report_file(), out.name, survey, coverage, segments, len(session.references))
     notes += [note for note in [*survey.notes, *joined.notes] if note not in notes]
     notes += _reference_notes(session, survey)
     notes += [*flash_notes(survey.flashes), *color_notes(survey, options.keep_colors)]
@@ -202,7 +201,7 @@ def _again_note(wanted: range, made: range, out: Path) -> str:
         f"frames {made.start} to {made.stop - 1} are made again, all others are those of before, bit by bit"
     )
     if wanted != made:
-        whole += "; a video's frames are encoded in segments, which end at cuts (--segment)"
+        whole += "; a video's frames are encoded in segments, which end at cuts (`segment`)"
     return whole + ("; the coverage report is that of before" if report_path(out).is_file() else "")
 
 
@@ -303,7 +302,9 @@ def check_paths(source: Path, out: Path, options: ColorizeOptions) -> bool:
         raise FilmError(f"film {source} does not exist; check the path")
     stills, _ = expand_lists(options.stills, ())
     if any(path.exists() and path.resolve() == out.resolve() for path in (source, *stills)):
-        raise FilmError(f"output {out} is also an input, which it would destroy; choose another name with -o")
+        raise FilmError(
+            f"output {out} is also an input, which it would destroy; choose another name with `out`"
+        )
     to_file = to_video or _is_picture(source, out)
     if not to_file and out.suffix and not (source.is_dir() or out.is_dir()):
         raise FilmError(
@@ -311,13 +312,13 @@ def check_paths(source: Path, out: Path, options: ColorizeOptions) -> bool:
             "or a name without ending for a folder of PNG files"
         )
     if to_video and out.is_dir():
-        raise FilmError(f"output {out} is a folder, expected a file name; choose another name with -o")
+        raise FilmError(f"output {out} is a folder, expected a file name; choose another name with `out`")
     if not to_file and out.is_file():
         raise FilmError(
-            f"output {out} is a file, expected a folder for PNG files; choose another name with -o"
+            f"output {out} is a file, expected a folder for PNG files; choose another name with `out`"
         )
     if out.exists() and not (out.is_file() or out.is_dir()):
-        raise FilmError(f"output {out} is no regular file; choose another name with -o")
+        raise FilmError(f"output {out} is no regular file; choose another name with `out`")
     taken = os.path.lexists(out) and (not out.is_dir() or any(out.iterdir()))
     if options.again is not None:
         _check_earlier(out, taken=taken, picture=_is_picture(source, out))
@@ -326,17 +327,17 @@ def check_paths(source: Path, out: Path, options: ColorizeOptions) -> bool:
     report = report_path(out)
     if options.report and os.path.lexists(report) and not options.overwrite and not is_report(report):
         raise FilmError(
-            f"report {report} is there and not of ColorAlign; rename it, or add --overwrite or --no-report"
+            f"report {report} is there and not of ColorAlign; rename it, or add `overwrite=True` or `report=False`"
         )
     return taken
 
 
 def _check_earlier(out: Path, *, taken: bool, picture: bool) -> None:
     if picture:
-        raise FilmError("--range is for films, and this is one picture; leave it out")
+        raise FilmError("`again` is for films, and this is one picture; leave it out")
     if not taken:
         raise FilmError(
-            f"--range colours frames of an output again, but {out} is not there; colour the whole film first"
+            f"`again` colours frames of an output again, but {out} is not there; colour the whole film first"
         )
 
 
@@ -352,18 +353,19 @@ def _check_name(out: Path) -> None:
         str(out.absolute()).encode()
     except UnicodeEncodeError:
         raise FilmError(
-            f"output {str(out).encode(errors='replace').decode()}: the name is not UTF-8; choose another name with -o"
+            f"output {str(out).encode(errors='replace').decode()}: the name is not UTF-8; "
+            "choose another name with `out`"
         ) from None
     if length > _LONGEST_NAME:
         raise FilmError(
             f"output {out.name[:40]}...: the name has {length} bytes, expected {_LONGEST_NAME} at most, since names of "
-            "kept work are made of it; choose another name with -o"
+            "kept work are made of it; choose another name with `out`"
         )
 
 
 def _exists(out: Path) -> FilmError:
     remove_remains(out)
-    return FilmError(f"output {out} exists; choose another name with -o, or add --overwrite")
+    return FilmError(f"output {out} exists; choose another name with `out`, or add `overwrite=True`")
 
 
 def check_stills(session: Session, out: Path) -> None:
@@ -376,7 +378,7 @@ def check_stills(session: Session, out: Path) -> None:
         if path.resolve().parent == out.resolve():
             raise FilmError(
                 f"still {path} lies in the output folder {out}, where a frame could replace it; "
-                "choose another name with -o"
+                "choose another name with `out`"
             )
 
 
@@ -573,7 +575,7 @@ def paint_parts(
         FilmError: if the film has fewer frames than its survey.
     """
     film, painter, size, flashes = session.film, session.painter, session.network_size, survey.flashes
-    coverage = Coverage(work)
+    coverage = Coverage(work, target.renderer)
     todo = {segment.start: segment for segment in segments if not target.has(segment)}
     runs = plan_runs(parts, list(todo.values()), painter.lookback, work.state, session.known_colors())
     segment: range | None = None
@@ -586,8 +588,9 @@ def paint_parts(
                     target.begin(segment)
                 if segment is None or index not in segment:
                     continue
-                target.add(replace(colored, ab=backward.blend(colored)))
-                coverage.add(colored.confidence)
+                colored = replace(colored, ab=backward.blend(colored))
+                target.add(colored)
+                coverage.add(colored)
                 if index == segment.stop - 1:
                     if colored.state is not None:
                         work.keep_state(segment.stop, colored.state, range(parts[0].start, parts[-1].stop))
@@ -603,7 +606,7 @@ def paint_parts(
     if todo:
         raise FilmError(
             f"film {film.path} gave fewer frames than when it was looked through, none from "
-            f"{min(todo)} on; the file changed or its disk fails: run again with --restart"
+            f"{min(todo)} on; the file changed or its disk fails: run again with `restart=True`"
         )
     return coverage
 
@@ -624,7 +627,7 @@ def color_notes(survey: Survey, keep: bool) -> list[str]:
     """What becomes of colours that the film has, if it has any."""
     if survey.colorful < _COLORFUL:
         return []
-    fate = "they are kept" if keep else "they are replaced; --keep-colors keeps them"
+    fate = "they are kept" if keep else "they are replaced; `keep_colors=True` keeps them"
     return [f"the film has colours of its own (in up to {survey.colorful:.1%} of a frame): {fate}"]
 
 

@@ -12,7 +12,8 @@ __all__ = ["BusyError", "Cancelled", "FilmError", "writing"]
 class FilmError(ValueError):
     """A film, still, option or output that is wrong, said in one line that names the remedy.
 
-    The remedies are spelled as options of the command line (`--overwrite`), which are fields of `ColorizeOptions`.
+    A remedy names an argument, most often a field of `ColorizeOptions`, in backquotes: `overwrite=True`. A command
+    line says it in its own words by `ca_film.as_options`.
 
     Example:
         >>> str(FilmError("film clip.mp4 does not exist; check the path"))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,6 +19,45 @@ Place = int | Fraction
 
 # What Pillow opens at most: twice its Image.MAX_IMAGE_PIXELS.
 _MOST_STILL_PIXELS = 178_956_970
+
+
+# Arguments whose options on a command line are not called as they are.
+_SPELLED = {
+    "again": "--range",
+    "folder": "--out",
+    "keep_colors=True": "--keep-colors",
+    "most_pixels": "--still-pixels",
+    "out": "-o",
+    "overwrite=True": "--overwrite",
+    "pixel_format": "--pix-fmt",
+    "rate": "--fps",
+    "references": "--refs",
+    "references_per_shot": "--refs-per-shot",
+    "report=False": "--no-report",
+    "restart=True": "--restart",
+}
+
+
+def as_options(line: str) -> str:
+    """An error or a note of this package in the words of the command line.
+
+    Args:
+        line: the message; arguments stand in it in backquotes.
+
+    Returns:
+        The same with options in their place; of other words in backquotes nothing changes.
+
+    Example:
+        >>> as_options("choose another name with `out`, or add `overwrite=True`; `codec` ffv1 keeps them, `x` not")
+        'choose another name with -o, or add --overwrite; --codec ffv1 keeps them, `x` not'
+    """
+    alike = {"cluster", "devices", "watch", *(field.name for field in fields(ColorizeOptions))}
+
+    def spelled(found: re.Match[str]) -> str:
+        name = found[1]
+        return _SPELLED.get(name) or (f"--{name.replace('_', '-')}" if name in alike else found[0])
+
+    return re.sub(r"`(\w+(?:=\w+)?)`", spelled, line)
 
 
 @dataclass(frozen=True)
@@ -175,20 +215,20 @@ class ColorizeOptions:
 
     def __post_init__(self) -> None:
         if self.png_depth not in (8, 16):
-            raise FilmError(f"--png-depth must be 8 or 16, got {self.png_depth}; choose one of them")
+            raise FilmError(f"`png_depth` must be 8 or 16, got {self.png_depth}; choose one of them")
         if self.frames not in ("png", "tiff"):
-            raise FilmError(f"--frames must be png or tiff, got '{self.frames}'; choose one of them")
+            raise FilmError(f"`frames` must be png or tiff, got '{self.frames}'; choose one of them")
         if not 0 < self.rate <= 1000:
-            raise FilmError(f"--fps must lie between 0 and 1000, got '{self.rate}'; write 25 or 24000/1001")
+            raise FilmError(f"`rate` must lie between 0 and 1000, got '{self.rate}'; write 25 or 24000/1001")
         if self.segment < 1:
-            raise FilmError(f"--segment must be 1 frame or more, got {self.segment}; leave it out for 240")
+            raise FilmError(f"`segment` must be 1 frame or more, got {self.segment}; leave it out for 240")
         if self.references_per_shot < 1:
             raise FilmError(
-                f"--refs-per-shot must be 1 or more, got {self.references_per_shot}; leave it out for 8"
+                f"`references_per_shot` must be 1 or more, got {self.references_per_shot}; leave it out for 8"
             )
         if not 1 <= self.still_pixels <= _MOST_STILL_PIXELS:
             raise FilmError(
-                f"--still-pixels must lie in 1..{_MOST_STILL_PIXELS}, got {self.still_pixels}; "
+                f"`still_pixels` must lie in 1..{_MOST_STILL_PIXELS}, got {self.still_pixels}; "
                 f"leave it out for {STILL_PIXELS}"
             )
 
@@ -198,12 +238,12 @@ class ColorizeOptions:
     def _check_again(self, again: range) -> None:
         if again.step != 1 or again.start < 0 or not again:
             raise FilmError(
-                f"--range must be two frame numbers, the first below the second, got {again.start}:{again.stop}; "
+                f"`again` must be two frame numbers, the first below the second, got {again.start}:{again.stop}; "
                 "120:480 is frames 120 to 479"
             )
         if self.is_piece:
             raise FilmError(
-                "--range colours frames of a whole output again, --start and --end make a piece: give one of them"
+                "`again` colours frames of a whole output again, `start` and `end` make a piece: give one of them"
             )
 
     @property

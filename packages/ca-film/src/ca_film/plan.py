@@ -93,7 +93,7 @@ def plan(
     """
     folder, progress = Path(folder), progress or Progress()
     if folder.exists() and not options.overwrite:
-        raise FilmError(f"output {folder} exists; choose another name with -o, or add --overwrite")
+        raise FilmError(f"output {folder} exists; choose another name with `out`, or add `overwrite=True`")
     session = open_session(source, options) if options.stills else None
     film = session.film if session else open_film(source, options.rate)
     survey = (

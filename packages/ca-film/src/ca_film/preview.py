@@ -77,7 +77,7 @@ def preview(
     out, progress = Path(out), progress or Progress()
     sheet = out.with_name(out.name + ".preview.png")
     if sheet.exists() and not options.overwrite:
-        raise FilmError(f"preview {sheet} exists; choose another name with -o, or add --overwrite")
+        raise FilmError(f"preview {sheet} exists; choose another name with `out`, or add `overwrite=True`")
     session = open_session(source, options)
     film = session.film
     encoding = choose_output(film, out, options)

@@ -186,5 +186,9 @@ class LPIPS(ClipMean):
         Args:
             pred: predicted RGB frames "t 3 h w", uint8 or float in [0, 1]; at least 32 x 32.
             true: true frames, the same shape.
+
+        Raises:
+            ValueError: the frames are not RGB frames, are too small, or differ in shape or device.
+            LPIPSUnavailable: no network was given and none can be loaded.
         """
         self._add(lpips(pred, true, self._network))

@@ -85,5 +85,8 @@ class SSIM(ClipMean):
         Args:
             pred: predicted frames "t c h w", uint8 or float in [0, 1]; at least 11 x 11.
             true: true frames, the same shape.
+
+        Raises:
+            ValueError: if shapes differ or frames are too small.
         """
         self._add(ssim(pred, true))

@@ -145,5 +145,8 @@ class WarpingError(ClipMean):
             frames: "t c h w", uint8 or float in [0, 1], at least two.
             flow: flow from frame i to frame i + 1 on the grid of frame i, (x, y), in pixels.
             visible: "t-1 1 h w", the pixels that count.
+
+        Raises:
+            ValueError: the frames are not frames, or flow or mask do not fit them.
         """
         self._add(warping_error(frames, flow, visible))

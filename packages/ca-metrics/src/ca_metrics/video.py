@@ -38,6 +38,9 @@ class ClipScores:
         frames: frames of the clip.
         scored_frames: frames that psnr, ssim, lpips and colorfulness are averaged over (one fewer with
             skip_first).
+        psnr, ssim, lpips: against the true frames, mean over the scored frames; psnr in dB.
+        cdc, colorfulness, warping_error: of the predicted clip.
+        cdc_truth, colorfulness_truth, warping_error_truth: of the true one.
         cdc_distance: |cdc - cdc_truth|.
         notes: for every missing metric, the reason.
         per_frame: psnr, ssim, lpips, colorfulness and colorfulness_truth of each scored frame; None where

@@ -56,6 +56,9 @@ def shipped_weights() -> list[str]:
 def find_weights(source: str | Path) -> Path:
     """The file behind a name of shipped weights or a path.
 
+    Args:
+        source: a name (`base`) or a file.
+
     Raises:
         ModelError: if there is no such file.
     """
@@ -189,6 +192,9 @@ def save_model(
 def read_metadata(path: str | Path) -> dict[str, str]:
     """Metadata of a safetensors file.
 
+    Args:
+        path: the file, or a name of shipped weights.
+
     Raises:
         ModelError: if it is missing or no safetensors file.
     """
@@ -207,12 +213,26 @@ def _readable(path: Path) -> Iterator[Any]:
 
 
 def weights_hash(path: str | Path) -> str:
-    """SHA-256 of a weights file, in hexadecimal."""
+    """SHA-256 of a weights file, in hexadecimal.
+
+    Args:
+        path: the file, or a name of shipped weights.
+
+    Raises:
+        ModelError: if there is no such file.
+    """
     return hashlib.sha256(find_weights(path).read_bytes()).hexdigest()
 
 
 def tensors_hash(module: nn.Module) -> str:
-    """SHA-256 over the names and values of a module's tensors, for weights that came from no file, say from a hub."""
+    """SHA-256 over the names and values of a module's tensors, for weights that came from no file, say from a hub.
+
+    Args:
+        module: the network.
+
+    Returns:
+        In hexadecimal.
+    """
     digest = hashlib.sha256()
     for name, value in sorted(module.state_dict().items()):
         digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())

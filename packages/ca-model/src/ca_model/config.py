@@ -34,6 +34,9 @@ class ColorAlignConfig:
         reconstruction: `"swin"` (Eq. 8) or `"unet"` (ablation 3).
         body_depth, body_heads, window: blocks, heads and window side of the Swin body.
         feature_noise: standard deviation of the noise on deep features in training (N14), in units of theirs.
+
+    Raises:
+        ModelError: if a value is out of range, or two do not go together.
     """
 
     # Values that a file of weights or a recipe may state of what this network has not, or always has.
@@ -203,6 +206,9 @@ class CopyConfig(ColorAlignConfig):
         zooms: sizes, as multiples of their own, in which the colour transfer looks at the references as well, every
             second place of each; none: only as they are.
         body_width: channels of the reconstruction's body, at H/8.
+
+    Raises:
+        ModelError: if a value is out of range, or two do not go together.
     """
 
     fixed: ClassVar[dict[str, Any]] = {

@@ -57,7 +57,11 @@ def count_cost(
 
 
 def count_parameters(module: nn.Module) -> int:
-    """Number of learnt numbers of a module."""
+    """Number of learnt numbers of a module.
+
+    Args:
+        module: any module; frozen parameters count too.
+    """
     return sum(parameter.numel() for parameter in module.parameters())
 
 

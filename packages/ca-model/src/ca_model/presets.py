@@ -53,6 +53,13 @@ PRESETS: dict[str, ColorAlignConfig] = {
 def preset(name: str, **overrides: Any) -> ColorAlignConfig:
     """A preset by name, some of its fields changed.
 
+    Args:
+        name: one of `PRESETS`.
+        overrides: new values of fields of its configuration.
+
+    Returns:
+        The configuration.
+
     Raises:
         ModelError: if there is no such preset or field, or the preset's network has no such choice.
 

@@ -61,10 +61,10 @@ export default {
       c.fillStyle = faint; c.fillRect(0, y, width, 10);
       const bins = this.covered.length;
       for (let bin = 0; bin < bins; bin++) {
-        const level = this.covered[bin] / 255;
-        if (!level) continue;
+        const level = this.covered[bin];
+        if (level < 0) continue;
         const x = this.toX(bin / bins * this.total), w = this.toX((bin + 1) / bins * this.total) - x;
-        c.fillStyle = `hsl(${Math.max(0, level - 0.45) / 0.55 * 130}, 62%, ${dark ? 46 : 44}%)`;
+        c.fillStyle = `hsl(${level * 1.3}, 62%, ${dark ? 46 : 44}%)`;
         c.fillRect(x, y, Math.max(w, 0.7), 10);
       }
       for (const still of this.stills) {

@@ -163,13 +163,12 @@ def split_clips(
 ) -> tuple[list[FrameFolder], list[FrameFolder]]:
     """Split clips into training and validation, by name alone: a clip stays on its side when others come or go.
 
-    With prefixes, the clips whose names start with one are for validation; else the share `validation_fraction`
-    whose hashed names are smallest, at least one. None of them is trained on, `validation_clips` of them
-    are used.
+    With prefixes, the clips whose names start with one are for validation; without, and where no name does (a
+    recipe's prefixes are those of its own data), the share `validation_fraction` whose hashed names are smallest,
+    at least one. None of them is trained on, `validation_clips` of them are used.
     """
-    if data.validation_prefixes:
-        validation = [clip for clip in clips if clip.name.startswith(data.validation_prefixes)]
-    else:
+    validation = [clip for clip in clips if clip.name.startswith(data.validation_prefixes)]
+    if not validation:
         count = max(1, round(len(clips) * data.validation_fraction))
         validation = sorted(clips, key=lambda clip: hashlib.sha256(clip.name.encode()).digest())[:count]
     names = {clip.name for clip in validation}

@@ -62,7 +62,14 @@ class Tally:
     spans: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
 
     def add(self, source: str, kind: str, began: float, seconds: float) -> None:
-        """Count a task that ended."""
+        """Count a task that ended.
+
+        Args:
+            source: the film.
+            kind: of work, as in `tasks`.
+            began: when, in seconds of `time.time`.
+            seconds: how long it took.
+        """
         self.seconds[kind] = self.seconds.get(kind, 0.0) + seconds
         first, last = self.spans.get((source, kind), (began, began))
         self.spans[source, kind] = min(first, began), max(last, began + seconds)
@@ -161,7 +168,7 @@ def _ray() -> Any:
         import ray
     except ImportError as error:
         raise FilmError(
-            "--cluster needs Ray, which is not installed; uv sync --group cluster, or pip install 'ca-film[ray]'"
+            "`cluster` needs Ray, which is not installed; uv sync --group cluster, or pip install 'ca-film[ray]'"
         ) from error
     return ray
 
@@ -178,7 +185,7 @@ def _join(ray: Any, address: str, places: int | None) -> None:
     except (ConnectionError, ValueError, RuntimeError) as error:
         line = " ".join(str(error).split())[:200]
         raise FilmError(
-            f"--cluster {address}: no cluster could be joined ({line}); start one (ray start --head), or write local"
+            f"`cluster` {address}: no cluster could be joined ({line}); start one (ray start --head), or write local"
         ) from error
 
 

@@ -76,13 +76,13 @@ def parse_kind(text: str) -> tuple[str, int | None]:
     if kind in ("auto", "cuda") and not number:
         return kind, None
     raise FilmError(
-        f"--devices must be auto, cuda, cpu or cpu:N with --cluster, got '{text}'; choose one of them"
+        f"`devices` must be auto, cuda, cpu or cpu:N with `cluster`, got '{text}'; choose one of them"
     )
 
 
 def _on_cpu(text: str, number: str) -> list[Place]:
     count = int(number) if number.isdigit() else 0 if number else 1
     if count < 1:
-        raise FilmError(f"--devices must name cpu:N with N of 1 or more, got '{text}'; write cpu:2")
+        raise FilmError(f"`devices` must name cpu:N with N of 1 or more, got '{text}'; write cpu:2")
     cores = os.cpu_count() or 1
     return [Place("cpu", 0 if count == 1 else max(1, cores // count))] * count

@@ -77,7 +77,7 @@ class Mirror:
             return
         system, there = _resolved(out)
         if system.exists(there) and not overwrite:
-            raise FilmError(f"output {out} exists; choose another folder, or add --overwrite")
+            raise FilmError(f"output {out} exists; choose another folder, or add `overwrite=True`")
         # Of this process alone: others of this machine may have other parts of the same output.
         here = self._place(out, f"of-{os.getpid()}")
         here.parent.mkdir(exist_ok=True)

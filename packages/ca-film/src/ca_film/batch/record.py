@@ -87,11 +87,11 @@ class BatchRecord:
             self._lock.acquire(timeout=0)
         except Timeout:
             raise FilmError(
-                f"folder {folder}: another batch is at work in it; wait for it, or choose another with --out"
+                f"folder {folder}: another batch is at work in it; wait for it, or choose another with `folder`"
             ) from None
         except OSError as error:
             raise FilmError(
-                f"folder {folder} cannot be written to ({error.strerror or error}); choose another with --out"
+                f"folder {folder} cannot be written to ({error.strerror or error}); choose another with `folder`"
             ) from error
         self._guard = threading.RLock()
         self._films: dict[int, BatchFilm] = {}
@@ -182,7 +182,7 @@ class BatchRecord:
             return [Entry(**entry) for entry in content["films"]]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise FilmError(
-                f"{self._file} is no record of a batch, or damaged; rename it, or choose another folder with --out"
+                f"{self._file} is no record of a batch, or damaged; rename it, or choose another folder with `folder`"
             ) from error
 
     def _write(self) -> None:

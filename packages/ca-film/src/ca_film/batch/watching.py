@@ -39,7 +39,7 @@ class Watch:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if not folder.is_dir():
-            raise FilmError(f"--watch {folder} is no folder; make it first")
+            raise FilmError(f"`watch` {folder} is no folder; make it first")
         self._folder, self._options, self._settle, self._clock = folder, options, settle, clock
         self._seen: dict[str, tuple[str, float]] = {}
         self._given: set[str] = set()

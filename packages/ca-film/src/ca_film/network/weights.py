@@ -30,7 +30,10 @@ class LoadedModel:
 
 
 def choose_device(name: str) -> torch.device:
-    """`ca_model.choose_device`, its refusal in the words of the command line.
+    """`ca_model.choose_device`, with a refusal that names the field of `ColorizeOptions`.
+
+    Args:
+        name: `auto` (CUDA, else MPS, else the CPU), `cpu`, `cuda`, `cuda:1` or `mps`.
 
     Raises:
         FilmError: if the device is unknown or not there.
@@ -38,7 +41,7 @@ def choose_device(name: str) -> torch.device:
     try:
         return ca_model.choose_device(name)
     except ModelError as error:
-        raise FilmError(f"--{error}") from error
+        raise FilmError(f"`device`{str(error).removeprefix('device')}") from error
 
 
 def default_weights() -> str:
@@ -49,7 +52,7 @@ def default_weights() -> str:
     """
     shipped = ca_model.shipped_weights()
     if not shipped:
-        raise FilmError("no weights are shipped with this version; give --weights FILE.safetensors")
+        raise FilmError("no weights are shipped with this version; give `weights` FILE.safetensors")
     return shipped[0]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,18 +11,20 @@ import numpy as np
 import torch.nn.functional as F
 from ca_data import write_atomically
 from jaxtyping import Float, UInt8
+from PIL import Image
 from torch import Tensor
 
-from ca_film.output.sheets import as_data_url, paint_coverage, thumbnail
+from ca_film.output.rendering import Renderer
+from ca_film.output.sheets import COVERED, GUESSED, as_data_url, jpeg_bytes, paint_coverage, thumbnail
 from ca_film.output.work import WorkFolder
-from ca_film.source.images import color_images
-from ca_film.source.references import Reference
+from ca_film.source.film import ColoredFrame
 from ca_film.source.survey import Survey
 
 __all__ = ["GRID", "Coverage", "coarse_grid", "is_report", "least_covered", "write_report"]
 
 GRID = (9, 16)
 _KIND = "coverage.npy"
+_PICTURE = "least.npy"  # the least covered frame of a segment, as the bytes of a JPEG file
 _THUMBNAIL = 300
 _MOST_SHOTS = 400
 _GENERATOR = b'<meta name="generator" content="ColorAlign">'
@@ -29,28 +32,41 @@ _TEMPLATES = Path(__file__).parent
 
 
 class Coverage:
-    """Collects confidence frame by frame, and keeps it on disk segment by segment.
+    """Collects confidence frame by frame, and keeps it on disk segment by segment, with its least covered frame.
 
     Args:
         work: the folder of unfinished work.
+        renderer: makes the picture of that frame.
     """
 
-    def __init__(self, work: WorkFolder) -> None:
-        self._work = work
+    def __init__(self, work: WorkFolder, renderer: Renderer) -> None:
+        self._work, self._renderer = work, renderer
         self._grids: list[UInt8[np.ndarray, "h w"]] = []
+        self._least: tuple[float, UInt8[np.ndarray, "3 h w"]] | None = None
 
-    def add(self, confidence: Float[Tensor, "1 h w"]) -> None:
+    def add(self, colored: ColoredFrame) -> None:
         """Note the next frame of the segment."""
-        self._grids.append(coarse_grid(confidence))
+        grid = coarse_grid(colored.confidence)
+        if self._least is None or grid.mean() < self._least[0]:
+            self._least = float(grid.mean()), self._renderer.small(colored)
+        self._grids.append(grid)
 
     def drop(self) -> None:
         """Forget the frames of a segment that is begun again."""
-        self._grids = []
+        self._grids, self._least = [], None
 
     def keep(self, segment: range) -> None:
         """Write a finished segment down."""
+        assert self._least is not None
         self._work.keep_array(_KIND, segment, np.stack(self._grids))
-        self._grids = []
+        picture = jpeg_bytes(thumbnail(self._least[1], _THUMBNAIL))
+        self._work.keep_array(_PICTURE, segment, np.frombuffer(picture, np.uint8))
+        self.drop()
+
+    def picture(self, segment: range) -> Image.Image | None:
+        """The least covered frame of a segment; None where none is kept."""
+        kept = self._work.array(_PICTURE, segment)
+        return None if kept is None else Image.open(io.BytesIO(kept.tobytes()))
 
     def grids(self, segments: Sequence[range]) -> UInt8[np.ndarray, "t h w"]:
         """Everything kept: 255 is full coverage; 0 too where nothing was kept."""
@@ -102,45 +118,50 @@ def is_report(path: Path) -> bool:
 
 def write_report(
     path: Path,
-    made: Path,
     name: str,
     survey: Survey,
-    grids: UInt8[np.ndarray, "t h w"],
-    references: Sequence[Reference],
+    coverage: Coverage,
+    segments: Sequence[range],
+    references: int,
 ) -> None:
     """Write an HTML file that shows where the references do not cover the film.
 
     Args:
         path: the HTML file.
-        made: the coloured film or folder.
-        name: that it has, or is about to get.
+        name: of the coloured film or folder.
         survey: of the source.
-        grids: confidence of every frame.
-        references: what it was coloured from.
+        coverage: of all segments.
+        segments: of the film; none lies in two shots.
+        references: how many it was coloured from.
     """
-    shots = survey.shots
+    shots, grids = survey.shots, coverage.grids(segments)
     means = grids.reshape(len(grids), -1).mean(axis=1) / 255.0
     worst = least_covered(grids, shots)
     covered = [float(means[shot.start : shot.stop].mean()) for shot in shots]
     order = sorted(range(len(shots)), key=lambda number: covered[number])[:_MOST_SHOTS]
-    images = color_images(made, [worst[number] for number in order])
     rows = []
     for number in order:
-        if worst[number] not in images:
-            continue
-        shot, image = shots[number], thumbnail(images[worst[number]], _THUMBNAIL)
+        shot, least = shots[number], worst[number]
+        image = coverage.picture(next(segment for segment in segments if least in segment))
         rows.append(
             {
                 "number": number + 1,
                 "frames": f"{shot.start}-{shot.stop - 1}",
                 "covered": covered[number],
-                "worst": worst[number],
-                "image": as_data_url(image),
-                "marked": as_data_url(paint_coverage(image, grids[worst[number]])),
+                "worst": least,
+                "least": float(means[least]),
+                "image": image and as_data_url(image),
+                "marked": image and as_data_url(paint_coverage(image, grids[least])),
             }
         )
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True)
     page = environment.get_template("coverage.html.jinja").render(
-        name=name, frames=len(survey), shots=len(shots), references=len(references), rows=rows
+        name=name,
+        frames=len(survey),
+        shots=len(shots),
+        references=references,
+        rows=rows,
+        right=COVERED,
+        guessed=GUESSED,
     )
     write_atomically(path, page)

@@ -237,10 +237,10 @@ def _holds_dnxhr(film: FilmFormat) -> bool:
 def _check_fit(encoder: str, film: FilmFormat, suffix: str) -> None:
     if encoder == "dnxhd" and not _holds_dnxhr(film):
         raise FilmError(
-            f"--codec dnxhr takes frames of 256x120 at least, got {film.size[1]}x{film.size[0]}; use prores"
+            f"`codec` dnxhr takes frames of 256x120 at least, got {film.size[1]}x{film.size[0]}; use prores"
         )
     if encoder == "dnxhd" and suffix not in (".mov", ".mxf", ".mkv"):
-        raise FilmError(f"--codec dnxhr does not go into {suffix}, expected .mov, .mxf or .mkv")
+        raise FilmError(f"`codec` dnxhr does not go into {suffix}, expected .mov, .mxf or .mkv")
 
 
 def _formats_of(encoder: str) -> list[str]:
@@ -248,13 +248,13 @@ def _formats_of(encoder: str) -> list[str]:
         codec = av.Codec(encoder, "w")
     except (ValueError, av.error.FFmpegError) as error:
         raise FilmError(
-            f"--codec '{encoder}' is unknown here, expected one of {', '.join([*_ENCODERS, 'ffv1'])}"
+            f"`codec` '{encoder}' is unknown here, expected one of {', '.join([*_ENCODERS, 'ffv1'])}"
         ) from error
     formats = [layout.name for layout in codec.video_formats or []] if codec.type == "video" else []
     usable = [name for name in formats if _usable(name)]
     if not usable:
         raise FilmError(
-            f"--codec '{encoder}' stores no planar YCbCr frames, expected h264, hevc, ffv1 or the like"
+            f"`codec` '{encoder}' stores no planar YCbCr frames, expected h264, hevc, ffv1 or the like"
         )
     return usable
 
@@ -269,7 +269,7 @@ def _usable(name: str) -> bool:
 def _check_format(name: str, encoder: str, formats: list[str]) -> str:
     if name not in formats:
         raise FilmError(
-            f"--pix-fmt '{name}' does not go with {encoder}, expected one of {', '.join(formats)}"
+            f"`pixel_format` '{name}' does not go with {encoder}, expected one of {', '.join(formats)}"
         )
     return name
 
@@ -309,7 +309,7 @@ def _options(
         options["profile"] = _DNXHR_PROFILES[chosen]
     quality = crf if crf is not None else _CRF.get(encoder)
     if crf is not None and encoder not in _CRF:
-        raise FilmError(f"--crf has no meaning for {encoder}, which has no constant quality; leave it out")
+        raise FilmError(f"`crf` has no meaning for {encoder}, which has no constant quality; leave it out")
     if quality is not None:
         options["crf"] = str(quality)
     if encoder == "libx265" and first is not None and first.decoded is not None:
@@ -336,10 +336,10 @@ def _notes(film: FilmFormat, encoder: str, chosen: str, first: Frame | None) -> 
     bits = target.components[0].bits
     if bits < film.coding.bits:
         notes.append(
-            f"{encoder} stores {bits} bits of the film's {film.coding.bits}; --codec ffv1 keeps them in .mkv"
+            f"{encoder} stores {bits} bits of the film's {film.coding.bits}; `codec` ffv1 keeps them in .mkv"
         )
     if len(source.components) == 4 and len(target.components) < 4:
-        notes.append(f"alpha is left out: {encoder} in {chosen} has none; --codec ffv1 or prores keeps it")
+        notes.append(f"alpha is left out: {encoder} in {chosen} has none; `codec` ffv1 or prores keeps it")
     if film.interlaced and encoder not in ("libx264", "prores_ks", "ffv1"):
         notes.append(f"{encoder} stores interlaced film as whole frames and loses the field flags; use h264")
     return tuple(notes)

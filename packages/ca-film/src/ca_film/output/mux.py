@@ -128,7 +128,7 @@ def _first_packet(encoding: Encoding, film: FilmFormat) -> TimedPacket:
     except (FFmpegError, ValueError) as error:
         raise FilmError(
             f"{encoding.codec} does not take frames of {film.size[1]}x{film.size[0]} {encoding.pixel_format} "
-            f"({getattr(error, 'strerror', None) or error}); choose another --codec or --pix-fmt"
+            f"({getattr(error, 'strerror', None) or error}); choose another `codec` or `pixel_format`"
         ) from error
     return TimedPacket(EncodedPacket(0, True, bytes(packet)), 0, 0, 0)
 
@@ -189,7 +189,7 @@ def join(
     joined = Joined(refused=set(refused))
     with _Output(out, film, encoding, choice, joined) as output:
         if any(store.extradata(segment) != output.extradata for segment in segments):
-            raise FilmError("the kept work was encoded by another version of the encoder; use --restart")
+            raise FilmError("the kept work was encoded by another version of the encoder; use `restart=True`")
         video = map(output.video_packet, timed_packets(store, segments, survey))
         copied = output.copied_packets(joined.notes)
         for _, _, packet in heapq.merge(
@@ -222,7 +222,7 @@ class _Output:
             self._abandon()
             raise FilmError(
                 f"output {out.name}: {encoding.codec} cannot go there ({error}); "
-                "choose another ending or --codec"
+                "choose another ending or `codec`"
             ) from error
 
     def __enter__(self) -> _Output:

@@ -28,7 +28,7 @@ from ca_data import (
     upsample_chroma,
     ycbcr_to_rgb,
 )
-from jaxtyping import Float, Int, UInt
+from jaxtyping import Float, Int, UInt, UInt8
 from torch import Tensor
 
 from ca_film.options import Look
@@ -127,6 +127,19 @@ class Renderer:
             return to_uint8(rgb).numpy()
         return (rgb.clamp(0.0, 1.0) * 65535.0).round().numpy().astype(np.uint16)
 
+    def small(self, colored: ColoredFrame) -> UInt8[np.ndarray, "3 h w"]:
+        """A frame at the network's size, upright, for people: coloured all over, also where the film is half grey.
+
+        Args:
+            colored: the frame.
+
+        Returns:
+            `3 h w` sRGB.
+        """
+        degrees = self._format.rotation
+        ab = turn(self._whole_ab(colored, turn(colored.lightness, -degrees)), degrees)
+        return to_uint8(lab_to_rgb(denormalize_lab(torch.cat((colored.lightness, ab))))).numpy()
+
     def _luma(self, frame: Frame) -> Float[Tensor, "h w"]:
         return luma_from_codes(torch.from_numpy(frame.luma.astype(np.int32)), self._format.coding)
 
@@ -149,7 +162,12 @@ class Renderer:
         )
 
     def _ab(self, colored: ColoredFrame, guide: Float[Tensor, "1 h w"]) -> Float[Tensor, "2 h w"]:
-        """ab on the grid of `guide`, in the orientation in which the film is stored."""
+        """ab of the output on the grid of `guide`, in the orientation in which the film is stored."""
+        ab = self._whole_ab(colored, guide)
+        return _half_grey(ab, self._format.rotation) if self._look.compare else ab
+
+    def _whole_ab(self, colored: ColoredFrame, guide: Float[Tensor, "1 h w"]) -> Float[Tensor, "2 h w"]:
+        """The same of the whole frame, whatever half of it stays grey."""
         size = (guide.shape[-2], guide.shape[-1])
         anchored = self._anchored.get(colored.frame.index)
         degrees = -self._format.rotation
@@ -163,8 +181,7 @@ class Renderer:
             ab = _upsample(turn(shown, degrees), turn(colored.lightness, degrees), guide)
             if own is not None and share is not None:
                 ab = torch.lerp(ab, turn(own, degrees), turn(share, degrees))
-        ab = ab * self._look.factor
-        return _half_grey(ab, self._format.rotation) if self._look.compare else ab
+        return ab * self._look.factor
 
 
 def _film_chroma(frame: Frame, coding: YuvCoding, rows: slice) -> Float[Tensor, "2 h w"] | None:

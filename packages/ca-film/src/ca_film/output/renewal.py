@@ -29,7 +29,7 @@ def check_range(again: range, total: int) -> None:
     """
     if again.stop > total:
         raise FilmError(
-            f"--range {again.start}:{again.stop} goes beyond the film, whose frames are 0 to {total - 1}; "
+            f"`again` {again.start}:{again.stop} goes beyond the film, whose frames are 0 to {total - 1}; "
             f"write {min(again.start, total - 1)}:{total} at most"
         )
 
@@ -119,7 +119,7 @@ def _frames_by_time(earlier: Path, film: FilmFormat, survey: Survey) -> dict[int
     )
     if not near or size != film.size:
         raise FilmError(
-            f"--range takes the rest from {earlier}, which is no output of this film: it has {len(stamps)} frames of "
+            f"`again` takes the rest from {earlier}, which is no output of this film: it has {len(stamps)} frames of "
             f"{size[1]}x{size[0]}, expected {len(wanted)} of {film.size[1]}x{film.size[0]} at the film's times; "
             "colour the whole film"
         )
@@ -158,6 +158,6 @@ def _with_start_codes(data: bytes) -> bytes:
 
 def _otherwise_cut(earlier: Path, segment: range) -> FilmError:
     return FilmError(
-        f"--range takes the rest from {earlier}, which was not encoded in the segment {segment.start}-"
-        f"{segment.stop - 1}: give the --cuts and --segment that it was made with, or colour the whole film"
+        f"`again` takes the rest from {earlier}, which was not encoded in the segment {segment.start}-"
+        f"{segment.stop - 1}: give the `cuts` and `segment` that it was made with, or colour the whole film"
     )

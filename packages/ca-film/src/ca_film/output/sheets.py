@@ -9,14 +9,27 @@ from pathlib import Path
 
 import numpy as np
 from ca_data import write_atomically
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["as_data_url", "contact_sheet", "paint_coverage", "thumbnail"]
+__all__ = [
+    "COVERED",
+    "GUESSED",
+    "as_data_url",
+    "contact_sheet",
+    "jpeg_bytes",
+    "lacking",
+    "paint_coverage",
+    "thumbnail",
+]
 
 _LABEL_ROWS = 18
 _GAP = 4
-_WARNING = (255, 64, 32)
+_WARNING = (255, 48, 16)
+_TINT = 0.75
+
+COVERED, GUESSED = 0.75, 0.65
+"""Confidence from which colours are right as a rule, and below which they are guessed (docs/films.md has figures)."""
 
 
 def thumbnail(rgb: UInt8[np.ndarray, "3 h w"], width: int) -> Image.Image:
@@ -67,8 +80,24 @@ def save_sheet(sheet: Image.Image, path: Path) -> None:
     write_atomically(path, buffer.getvalue())
 
 
+def lacking(confidence: Float[np.ndarray, ...]) -> Float[np.ndarray, ...]:
+    """How much of a still places lack: 0 where their colours are right as a rule, 1 where they are guessed.
+
+    Args:
+        confidence: of the network, in [0, 1]; any shape.
+
+    Returns:
+        In [0, 1]; of the same shape.
+
+    Example:
+        >>> lacking(np.array([0.0, 0.65, 0.7, 0.75, 1.0])).round(3).tolist()
+        [1.0, 1.0, 0.5, 0.0, 0.0]
+    """
+    return ((COVERED - confidence) / (COVERED - GUESSED)).clip(0.0, 1.0)
+
+
 def paint_coverage(image: Image.Image, grid: UInt8[np.ndarray, "h w"]) -> Image.Image:
-    """Tint the places that the references do not cover.
+    """The image in grey, red in places that the references do not cover.
 
     Args:
         image: upright.
@@ -77,13 +106,20 @@ def paint_coverage(image: Image.Image, grid: UInt8[np.ndarray, "h w"]) -> Image.
     Returns:
         The tinted image.
     """
-    mask = Image.fromarray(((255 - grid.astype(np.int32)) * 0.7).astype(np.uint8))
-    smooth = mask.resize(image.size, Image.Resampling.BILINEAR)
-    return Image.composite(Image.new("RGB", image.size, _WARNING), image, smooth)
+    smooth = Image.fromarray(grid).resize(image.size, Image.Resampling.BILINEAR)
+    share = _TINT * lacking(np.asarray(smooth, np.float32) / 255.0)
+    mask = Image.fromarray(np.rint(share * 255.0).astype(np.uint8))
+    grey = image.convert("L").convert("RGB")
+    return Image.composite(Image.new("RGB", image.size, _WARNING), grey, mask)
+
+
+def jpeg_bytes(image: Image.Image) -> bytes:
+    """An image as the bytes of a JPEG file."""
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
 
 
 def as_data_url(image: Image.Image) -> str:
     """An image as text that stands inside HTML."""
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg_bytes(image)).decode()

@@ -41,7 +41,7 @@ class VideoTarget:
     ) -> None:
         self._refused: set[int] = set()
         self._headers: tuple[str, bytes] = ("", b"")
-        self._film, self._renderer, self._encoding, self._choice = film, renderer, encoding, choice
+        self._film, self.renderer, self._encoding, self._choice = film, renderer, encoding, choice
         self._work = work
         self._store = SegmentStore(work)
         self._writer: SegmentWriter | None = None
@@ -71,8 +71,8 @@ class VideoTarget:
         """
         if stored_headers(earlier) != self._headers:
             raise FilmError(
-                f"--range takes the rest from {earlier}, which was encoded otherwise; give the --codec and --pix-fmt "
-                "that it was made with, or colour the whole film"
+                f"`again` takes the rest from {earlier}, which was encoded otherwise; give the `codec` and "
+                "`pixel_format` that it was made with, or colour the whole film"
             )
         encoder = open_encoder(self._encoding, self._film.format)
         encoder.open(strict=False)
@@ -93,7 +93,7 @@ class VideoTarget:
     def add(self, colored: ColoredFrame) -> None:
         """Make chroma, join it with the frame's luma, encode."""
         assert self._writer is not None
-        chroma = self._renderer.chroma(colored, self._encoding)
+        chroma = self.renderer.chroma(colored, self._encoding)
         self._writer.write(fill_frame(colored.frame, chroma, self._encoding, self._film.format))
 
     def finish(self) -> None:
@@ -149,7 +149,7 @@ class FolderTarget:
         kind: str = "png",
     ) -> None:
         self._kind = kind
-        self._film, self._renderer, self._depth = film, renderer, depth
+        self._film, self.renderer, self._depth = film, renderer, depth
         self._work, self._published = work, published
         self._folder = work.subfolder("frames")
         self._segment: range | None = None
@@ -160,7 +160,7 @@ class FolderTarget:
         bits = self._film.format.coding.bits
         if bits <= self._depth:
             return []
-        return [f"frames are written in {self._depth} bits of the film's {bits}; --png-depth 16 keeps them"]
+        return [f"frames are written in {self._depth} bits of the film's {bits}; `png_depth` 16 keeps them"]
 
     def take_over(
         self, earlier: Path, survey: Survey, segments: Sequence[range], again: range
@@ -176,7 +176,7 @@ class FolderTarget:
                     content = (earlier / name).read_bytes()
                 except OSError as error:
                     raise FilmError(
-                        f"--range takes the rest from {earlier}, which has no {name}; colour the whole film"
+                        f"`again` takes the rest from {earlier}, which has no {name}; colour the whole film"
                     ) from error
                 (self._folder / name).write_bytes(content)
                 digests[name] = hashlib.sha256(content).hexdigest()
@@ -197,7 +197,7 @@ class FolderTarget:
     def add(self, colored: ColoredFrame) -> None:
         """Write one file."""
         to_bytes = png_bytes if self._kind == "png" else tiff_bytes
-        name, content = self._name(colored.frame.index), to_bytes(self._renderer.rgb(colored, self._depth))
+        name, content = self._name(colored.frame.index), to_bytes(self.renderer.rgb(colored, self._depth))
         (self._folder / name).write_bytes(content)
         self._digests[name] = hashlib.sha256(content).hexdigest()
 

@@ -137,13 +137,13 @@ def check_timing(out: Path, film: FilmFormat, timestamps: Sequence[int]) -> list
     if len(found) != len(wanted):
         raise FilmError(
             f"output {out.name} came out with {len(found)} frames, expected {len(wanted)}; "
-            "the work is kept, try another ending or --codec"
+            "the work is kept, try another ending or `codec`"
         )
     off = max((abs(a - b) for a, b in zip(found, wanted, strict=True)), default=Fraction(0))
     if off > max(tick, film.time_base):
         raise FilmError(
             f"output {out.name} came out with timestamps off by {float(off):.4f} s; "
-            "the work is kept, try another ending or --codec"
+            "the work is kept, try another ending or `codec`"
         )
     if not off:
         return []

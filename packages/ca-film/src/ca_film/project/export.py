@@ -85,7 +85,7 @@ def colorize_project(
     out, options, progress = Path(out), options or ColorizeOptions(), progress or Progress()
     if options.again is not None or options.is_piece:
         raise FilmError(
-            "--range, --start and --end are for films; a project colours only what changed since it was kept, by itself"
+            "`again`, `start` and `end` are for films; a project colours only what changed since it was kept, by itself"
         )
     place = ProjectFolder(folder)
     project = place.load_with_film()
@@ -131,7 +131,7 @@ def _make(
     notes = [*(encoding.notes if encoding else []), *job.target.rehearse()]
     survey, total = job.survey, len(job.survey)
     shots = [frames for frames in job.colorist.project.ranges(total) if frames]
-    segments, coverage = split_shots(shots, options.segment), Coverage(job.work)
+    segments, coverage = split_shots(shots, options.segment), Coverage(job.work, job.target.renderer)
     color_in_order(job.colorist, job.film, total, job.progress)
     while not _write(job, segments, coverage):
         color_in_order(job.colorist, job.film, total, job.progress)
@@ -141,8 +141,7 @@ def _make(
     check_unchanged(job.sources)
     report = report_path(out) if options.report else None
     if report:
-        grids = coverage.grids(segments)
-        write_report(job.work.report_file(), job.target.made, out.name, survey, grids, anchored)
+        write_report(job.work.report_file(), out.name, survey, coverage, segments, len(anchored))
     notes += [note for note in [*survey.notes, *joined.notes] if note not in notes]
     notes += [*flash_notes(job.colorist.flashes), *color_notes(survey, options.keep_colors)]
     return Result(out, joined.frames, len(shots), joined.copied, notes, survey.problems, report)
@@ -241,9 +240,9 @@ class _ShotRenderer(Renderer):
         super().__init__(film, self.anchored, Look(), keep_colors=keep_colors)
         self._shots = {frames: shot.look for shot, frames in ranges}
 
-    def _ab(self, colored: ColoredFrame, guide: torch.Tensor) -> torch.Tensor:
+    def _whole_ab(self, colored: ColoredFrame, guide: torch.Tensor) -> torch.Tensor:
         self._look = next(look for frames, look in self._shots.items() if colored.frame.index in frames)
-        return super()._ab(colored, guide)
+        return super()._whole_ab(colored, guide)
 
 
 def _write(job: _Job, segments: Sequence[range], coverage: Coverage) -> bool:
@@ -271,8 +270,9 @@ def _write(job: _Job, segments: Sequence[range], coverage: Coverage) -> bool:
                     return False
                 colors = colorist.colors(frame.index, stretches) or _grey(colorist)
                 low, instead = from_codes(to_codes(own)), None if steady is None else from_codes(seen)
-                target.add(ColoredFrame(frame, low, colors.ab, colors.confidence, steady=instead))
-                coverage.add(colors.confidence)
+                colored = ColoredFrame(frame, low, colors.ab, colors.confidence, steady=instead)
+                target.add(colored)
+                coverage.add(colored)
                 advance(job.progress)
             coverage.keep(segment)
             target.finish()

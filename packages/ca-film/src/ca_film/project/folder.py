@@ -24,12 +24,19 @@ _HEADER = "# A film in work: see docs/studio.md. Frames count from 0; a shot las
 
 
 def is_project(path: str | Path) -> bool:
-    """Whether a path is a project's folder."""
+    """Whether a path is a project's folder.
+
+    Args:
+        path: anything, also what is not there.
+    """
     return (Path(path) / _FILE).is_file()
 
 
 def project_folder(film: str | Path) -> Path:
     """Where the project of a film lies: beside it, under its name.
+
+    Args:
+        film: a video file or a folder of frames.
 
     Example:
         >>> project_folder("films/swan.mp4").name

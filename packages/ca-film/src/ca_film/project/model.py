@@ -143,7 +143,11 @@ class Project:
         return replace(self, shots=tuple(sorted((*self.shots, shot), key=lambda shot: shot.start)))
 
     def merge(self, start: int) -> Project:
-        """Take a cut away: the shot that starts there goes into the one before it."""
+        """Take a cut away: the shot that starts there goes into the one before it.
+
+        Raises:
+            FilmError: if it is the first shot.
+        """
         if start == 0:
             raise FilmError("the first shot has none before it to go into; choose another cut")
         return replace(self, shots=tuple(shot for shot in self.shots if shot.start != start))

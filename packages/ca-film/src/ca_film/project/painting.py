@@ -154,12 +154,20 @@ def write_still(path: Path, lightness: Float[Tensor, "1 h w"], ab: Float[Tensor,
 
 
 def save_strokes(path: Path, strokes: Sequence[Stroke]) -> None:
-    """Write strokes as JSON, so that painting goes on another day."""
+    """Write strokes as JSON, so that painting goes on another day.
+
+    Args:
+        path: the file; replaced whole or not at all.
+        strokes: in the order in which they were drawn.
+    """
     write_atomically(path, json.dumps([asdict(stroke) for stroke in strokes], indent=0))
 
 
 def load_strokes(path: Path) -> list[Stroke]:
     """Read strokes; none where there is no file.
+
+    Args:
+        path: the JSON file.
 
     Raises:
         FilmError: if the file is not understood.
@@ -175,7 +183,15 @@ def load_strokes(path: Path) -> list[Stroke]:
 
 
 def stroke_from(entry: dict) -> Stroke:
-    """A stroke from plain values, such as JSON gives."""
+    """A stroke from plain values, such as JSON gives.
+
+    Args:
+        entry: the fields of `Stroke` by name.
+
+    Raises:
+        KeyError: if one is missing.
+        ValueError, TypeError: if one is not of its kind.
+    """
     points = tuple((float(x), float(y)) for x, y in entry["points"])
     red, green, blue = (int(value) for value in entry["color"])
     return Stroke(str(entry["kind"]), points, float(entry["size"]), (red, green, blue))

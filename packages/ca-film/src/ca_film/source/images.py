@@ -9,15 +9,13 @@ from typing import cast
 
 import av
 import numpy as np
-from ca_data import read_image, write_atomically
+from ca_data import write_atomically
 from jaxtyping import UInt, UInt8
 from PIL import Image
 
 from ca_film.source.film import Film, grey_image
-from ca_film.source.scans import list_frames
-from ca_film.source.video import VideoFilm
 
-__all__ = ["color_images", "grey_images", "png_bytes", "tiff_bytes", "write_png"]
+__all__ = ["grey_images", "png_bytes", "tiff_bytes", "write_png"]
 
 
 def grey_images(film: Film, indices: Iterable[int]) -> dict[int, UInt8[np.ndarray, "3 h w"]]:
@@ -36,31 +34,6 @@ def grey_images(film: Film, indices: Iterable[int]) -> dict[int, UInt8[np.ndarra
         if frame.index in wanted:
             upright = np.rot90(grey_image(frame.luma, film.format.coding), film.format.turns)
             found[frame.index] = np.repeat(upright[None], 3, axis=0)
-            if len(found) == len(wanted):
-                break
-    return found
-
-
-def color_images(path: Path, indices: Iterable[int]) -> dict[int, UInt8[np.ndarray, "3 h w"]]:
-    """Frames of a finished film or folder in colour, upright.
-
-    Args:
-        path: a video file or a folder of frames.
-        indices: numbers of the frames.
-
-    Returns:
-        The frames by number.
-    """
-    wanted = set(indices)
-    if path.is_dir():
-        files, _ = list_frames(path)
-        return {index: read_image(files[index]).numpy() for index in wanted if index < len(files)}
-    film = VideoFilm(path)
-    found: dict[int, UInt8[np.ndarray, "3 h w"]] = {}
-    for frame in film.frames() if wanted else ():
-        if frame.index in wanted and frame.decoded is not None:
-            rgb = frame.decoded.to_ndarray(format="rgb24")
-            found[frame.index] = np.rot90(rgb, film.format.turns).transpose(2, 0, 1)
             if len(found) == len(wanted):
                 break
     return found

@@ -36,17 +36,17 @@ class PieceFilm:
     def __init__(self, film: Film, start: Place = 0, end: Place | None = None) -> None:
         self._film = film
         stamps = _timestamps(film)
-        first = _index(stamps, start, film.format.time_base, "--start")
-        last = len(stamps) if end is None else _index(stamps, end, film.format.time_base, "--end")
+        first = _index(stamps, start, film.format.time_base, "`start`")
+        last = len(stamps) if end is None else _index(stamps, end, film.format.time_base, "`end`")
         if first >= len(stamps) or last > len(stamps):
-            name, place = ("--start", start) if first >= len(stamps) else ("--end", end)
+            name, place = ("`start`", start) if first >= len(stamps) else ("`end`", end)
             raise FilmError(
                 f"{name} {_said(place)} lies behind the film's end, which has {len(stamps)} frames in "
                 f"{float((stamps[-1] - stamps[0]) * film.format.time_base):.2f} s; choose an earlier place"
             )
         if last <= first:
             raise FilmError(
-                f"--end {_said(end)} is frame {last}, not after --start, frame {first}; give a later --end"
+                f"`end` {_said(end)} is frame {last}, not after `start`, frame {first}; give a later `end`"
             )
         self.numbers = range(first, last)
         """Numbers of the frames in the whole film."""
@@ -128,7 +128,7 @@ class PieceFilm:
         if binding.shots:
             raise FilmError(
                 f"still {binding.still} is bound to shots, whose numbers only the whole film gives; bind it to frames, "
-                "or leave --start and --end out"
+                "or leave `start` and `end` out"
             )
         first, length = self.numbers.start, len(self.numbers)
         frames = [range(max(0, one.start - first), min(length, one.stop - first)) for one in binding.frames]
@@ -150,7 +150,7 @@ def _timestamps(film: Film) -> list[int]:
         raise FilmError(str(error)) from error
     if reader.counts:
         raise FilmError(
-            f"film {film.path} has frames without timestamps of their own, so that --start and --end find no place in "
+            f"film {film.path} has frames without timestamps of their own, so that `start` and `end` find no place in "
             "it; remux it to MKV or MP4"
         )
     return reader.timestamps

@@ -198,7 +198,7 @@ def prepare_references(
     """
     if not paths:
         raise FilmError(
-            "--refs must name at least one colour still or a folder of them, got none; give --refs PATH"
+            "`references` must name at least one colour still or a folder of them, got none; give `references` PATH"
         )
     try:
         files = list_references(paths)
@@ -208,7 +208,7 @@ def prepare_references(
     stray = sorted(set(bound) - {file.resolve() for file in files})
     if stray:
         raise FilmError(
-            f"binding names the still {stray[0]}, which is not among the references; add it with --refs"
+            f"binding names the still {stray[0]}, which is not among the references; add it with `references`"
         )
     store = _StillStore(budget, most_pixels, () if form is None else _shapes(form))
     return [store.take(file, bound.get(file.resolve())) for file in files]
@@ -227,7 +227,7 @@ def without_grey(references: Sequence[Reference]) -> tuple[list[Reference], list
     if references and not kept:
         raise FilmError(
             f"reference {references[0].path} holds no colour, nor does any other, expected a still in colour; "
-            "paint it, or give another with --refs"
+            "paint it, or give another with `references`"
         )
     notes = [
         f"reference {one.path.name} holds no colour and is left out; paint it, or take it away"

@@ -43,7 +43,7 @@ class CutFinder:
         if self._detector is None:
             self.notes.append(
                 "PySceneDetect is not installed, so the film is taken as one shot; "
-                "install scenedetect-headless, or name the cuts with --cuts"
+                "install scenedetect-headless, or name the cuts with `cuts`"
             )
 
     def add(self, luma: Integer[np.ndarray, "h w"], coding: YuvCoding) -> None:
