@@ -99,7 +99,8 @@ def _shard(network: nn.Module, mesh: DeviceMesh) -> nn.Module:
     # As one group: it is the moments and the average that shards make room for, and layers are also called past their
     # `forward`, where a group of their own would not be gathered. Gathered again for every pass, because validation
     # exchanges the weights between two.
-    return fully_shard(network, mesh=mesh["data_parallel"], reshard_after_forward=True)
+    fully_shard(network, mesh=mesh["data_parallel"], reshard_after_forward=True)
+    return network
 
 
 def gather(fabric: Fabric, item: Item) -> list[Item]:
