@@ -54,7 +54,7 @@ def film(size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(4)
-    return create_model("tiny").eval()
+    return create_model("tiny", semantic=True, zooms=(1.5,)).eval()  # with all that `base` is made of
 
 
 def expected(network, frames: torch.Tensor, still: torch.Tensor) -> torch.Tensor:
