@@ -92,9 +92,7 @@ def _shard(network: nn.Module, mesh: DeviceMesh) -> nn.Module:
     """Leave each rank its share of every parameter, gathered whole for the time of a pass and no longer."""
     for layer in network.modules():
         for name, parameter in list(layer.named_parameters(recurse=False)):
-            if (
-                parameter.ndim == 0
-            ):  # what has no axis cannot be divided; torch takes one of length 1 for the same
+            if parameter.ndim == 0:  # it cannot be divided; loading takes one of length 1 for the same
                 setattr(layer, name, nn.Parameter(parameter.detach()[None], parameter.requires_grad))
     # As one group: it is the moments and the average that shards make room for, and layers are also called past their
     # `forward`, where a group of their own would not be gathered. Gathered again for every pass, because validation
