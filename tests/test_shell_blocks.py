@@ -49,6 +49,8 @@ NOT_RUN = {
     r"apps/infer$": "the demonstration, which .ci/run starts",
     r"apps/trainer( bench)?$": "minutes; .ci/run and tests/ca_trainer run it with fewer steps",
     r"ablate": "minutes; tests/ca_trainer/test_ablation.py",
+    r"--device cuda": "needs a GPU",
+    r"export --format (torch|onnx)": "minutes; tests/ca_infer/test_programs.py",
     r"--cluster (auto|HOST)|cuda:1": "needs a cluster, or several GPUs; tests/ca_film/test_cluster.py starts one",
     r"--watch": "goes on until it is stopped; tests/ca_film/test_batch.py",
     r"docs/scale/": "minutes; what came of it is committed",
@@ -92,9 +94,10 @@ class Command(NamedTuple):
 
 def commands() -> Iterator[Command]:
     for text in TEXTS:
-        for block in re.findall(
-            r"^```(?:sh|bash|console)\n(.*?)^```", text.read_text(encoding="utf-8"), re.S | re.M
-        ):
+        content = text.read_text(encoding="utf-8")
+        blocks = re.findall(r"^```(?:sh|bash|console)\n(.*?)^```", content, re.S | re.M)
+        outside = re.sub(r"^```.*?^```", "", content, flags=re.S | re.M)
+        for block in [*blocks, *re.findall(r"^    ((?:uv run|python|torchrun) .*)$", outside, re.M)]:
             for line in re.sub(r"\\\n\s*", "", block).splitlines():
                 for part in re.sub(r"\s+#.*", "", line).split("&&"):
                     if part.strip():
