@@ -53,7 +53,7 @@ NOT_RUN = {
     r"export --format (torch|onnx)": "minutes; tests/ca_infer/test_programs.py",
     r"--cluster (auto|HOST)|cuda:1": "needs a cluster, or several GPUs; tests/ca_film/test_cluster.py starts one",
     r"--watch": "goes on until it is stopped; tests/ca_film/test_batch.py",
-    r"docs/scale/": "minutes; what came of it is committed",
+    r"docs/scale/|tests/film_table": "minutes; what came of it is in the documents",
     r"--recipe R |THEIR_FRAMES|runs/theirs": "stands for a file of the reader's",
 }
 # What is added where a command as it stands would take minutes.
