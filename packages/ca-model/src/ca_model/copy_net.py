@@ -8,6 +8,7 @@ them. There is no FlexAlign over later frames. docs/architecture.md has the reas
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import cast
 
 import torch
@@ -179,7 +180,12 @@ class CopyNet(ColorAlignNet):
 
 def _zoomed(still: Float[Tensor, "b c h w"], zoom: float) -> Float[Tensor, "b c h2 w2"]:
     """A still enlarged or reduced: what it shows may be nearer or farther in the film."""
-    size = [max(1, int(zoom * side + 0.5)) for side in still.shape[-2:]]  # `round` cannot be in a saved graph
+    # Rounded half up in whole numbers, which a graph for stills of any size can hold.
+    ratio = Fraction(zoom).limit_denominator(1000)
+    size = [
+        (2 * side * ratio.numerator + ratio.denominator) // (2 * ratio.denominator)
+        for side in still.shape[-2:]
+    ]
     return F.interpolate(still, size=size, mode="bilinear", align_corners=False, antialias=True)
 
 

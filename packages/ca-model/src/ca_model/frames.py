@@ -194,7 +194,9 @@ def pad(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
     """Replicate the last row and column up to multiples of 16."""
     h, w = x.shape[-2:]
     right, bottom = -w % STRIDE, -h % STRIDE
-    return F.pad(x, (0, right, 0, bottom), mode="replicate") if right or bottom else x
+    # A graph for any size must not ask whether there is something to pad.
+    wanted = torch.compiler.is_exporting() or right or bottom
+    return F.pad(x, (0, right, 0, bottom), mode="replicate") if wanted else x
 
 
 def crop(x: Float[Tensor, "b c h2 w2"], size: tuple[int, int]) -> Float[Tensor, "b c h w"]:
