@@ -183,7 +183,7 @@ def _zoomed(still: Float[Tensor, "b c h w"], zoom: float) -> Float[Tensor, "b c 
     # Rounded half up in whole numbers, which a graph for stills of any size can hold.
     ratio = Fraction(zoom).limit_denominator(1000)
     size = [
-        (2 * side * ratio.numerator + ratio.denominator) // (2 * ratio.denominator)
+        max(1, (2 * side * ratio.numerator + ratio.denominator) // (2 * ratio.denominator))
         for side in still.shape[-2:]
     ]
     return F.interpolate(still, size=size, mode="bilinear", align_corners=False, antialias=True)

@@ -42,13 +42,13 @@ class Coverage:
     def __init__(self, work: WorkFolder, renderer: Renderer) -> None:
         self._work, self._renderer = work, renderer
         self._grids: list[UInt8[np.ndarray, "h w"]] = []
-        self._least: tuple[float, UInt8[np.ndarray, "3 h w"]] | None = None
+        self._least: tuple[float, ColoredFrame] | None = None
 
     def add(self, colored: ColoredFrame) -> None:
         """Note the next frame of the segment."""
         grid = coarse_grid(colored.confidence)
         if self._least is None or grid.mean() < self._least[0]:
-            self._least = float(grid.mean()), self._renderer.small(colored)
+            self._least = float(grid.mean()), colored
         self._grids.append(grid)
 
     def drop(self) -> None:
@@ -59,7 +59,8 @@ class Coverage:
         """Write a finished segment down."""
         assert self._least is not None
         self._work.keep_array(_KIND, segment, np.stack(self._grids))
-        picture = jpeg_bytes(thumbnail(self._least[1], _THUMBNAIL))
+        # Made now, once: where coverage falls from frame to frame, each is the least covered one for a while.
+        picture = jpeg_bytes(thumbnail(self._renderer.small(self._least[1]), _THUMBNAIL))
         self._work.keep_array(_PICTURE, segment, np.frombuffer(picture, np.uint8))
         self.drop()
 
