@@ -33,8 +33,8 @@ class Looked:
     luma: dict[int, np.ndarray]
 
 
-def look(film: Path, wanted: set[int] | None = None) -> Looked:
-    """Decode a film; without wanted numbers of frames luma of none is kept."""
+def look(film: Path, wanted: set[int]) -> Looked:
+    """Decode a film and keep luma of the wanted frames, by their numbers."""
     with av.open(str(film)) as container:
         codecs = [
             stream.codec_context.codec.canonical_name for stream in container.streams if stream.codec_context
@@ -44,7 +44,7 @@ def look(film: Path, wanted: set[int] | None = None) -> Looked:
         for number, frame in enumerate(container.decode(stream)):
             times.append(Fraction(frame.pts or 0) * stream.time_base)
             matrix = frame.colorspace
-            if wanted and number in wanted and not frame.format.is_rgb:
+            if number in wanted and not frame.format.is_rgb:
                 depth = frame.format.components[0].bits
                 stored = np.frombuffer(frame.planes[0], np.uint8 if depth == 8 else np.uint16)
                 width = frame.planes[0].line_size // stored.itemsize
@@ -55,8 +55,7 @@ def look(film: Path, wanted: set[int] | None = None) -> Looked:
 
 def describe(film: Path, out: Path, result: Result) -> list[str]:
     """The cells of a film that came out."""
-    count = len(look(film).times)
-    wanted = {round(place) for place in np.linspace(0, count - 1, min(FRAMES, count))}
+    wanted = {round(place) for place in np.linspace(0, result.frames - 1, min(FRAMES, result.frames))}
     before, after = look(film, wanted), look(out, wanted)
     both = sorted(before.luma.keys() & after.luma.keys())
     levels = "RGB"
@@ -66,7 +65,7 @@ def describe(film: Path, out: Path, result: Result) -> list[str]:
     matrix = MATRICES.get(int(after.matrix), "unsaid")
     said = " (said now)" if int(before.matrix) != int(after.matrix) else ""
     notes = [as_options(note) for note in result.notes]
-    start = after.times[0] - before.times[0]
+    start = after.times[0] - before.times[0]  # a container may begin elsewhere
     if [time - start for time in after.times] != before.times:
         worst = max(abs(b - a - start) for a, b in zip(before.times, after.times, strict=False))
         notes.insert(0, f"timestamps differ by up to {float(worst) * 1000:.1f} ms")
